@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cmsweep {
+
+/// A file mapped read-only; shared between the ranks of a node through the page cache. Move-only.
+class MappedFile {
+public:
+    /// Throws InputError naming the path if it cannot be opened or mapped. An empty file gives empty bytes().
+    explicit MappedFile(const std::filesystem::path& path);
+    ~MappedFile();
+    MappedFile(MappedFile&& other) noexcept;
+    MappedFile& operator=(MappedFile&& other) noexcept;
+    std::span<const std::byte> bytes() const { return bytes_; }
+
+private:
+    std::span<const std::byte> bytes_;
+};
+
+/// The whole file as text. Throws InputError naming the path.
+std::string read_text(const std::filesystem::path& path);
+
+/// Writes through a temporary name in the same folder, fsync, rename, fsync of the folder: readers see the old file
+/// or the new one, whole. Creates missing folders. Throws StorageError with path and cause.
+void write_atomically(const std::filesystem::path& path, std::string_view text);
+void write_atomically(const std::filesystem::path& path, const std::function<void(int file_descriptor)>& write);
+
+/// write(2) until all is written. Throws StorageError (disk full, quota, I/O error) naming `path`.
+void write_fully(int file_descriptor, std::span<const std::byte> bytes, const std::filesystem::path& path);
+
+/// Files that match a pattern with *, ?, [...] and ** (any number of folders), sorted; no match is an empty list.
+/// Symbolic links to folders are not followed by **. As in the shell, wildcards match neither a leading dot nor, for **,
+/// hidden folders. `?` and classes match whole UTF-8 characters. A folder that cannot be listed is an InputError, since
+/// files would be lost without a word.
+std::vector<std::filesystem::path> glob(const std::string& pattern);
+/// Does `path` match `pattern`, in the syntax of glob(), as a whole?
+bool glob_matches(std::string_view pattern, std::string_view path);
+
+/// `~`, `~/x` and `${VAR}` expanded; relative paths are joined to `folder`. Throws InputError for an unset variable.
+std::filesystem::path expand_path(const std::string& text, const std::filesystem::path& folder);
+
+/// "90", "90s", "15m", "1.5h", "2d" and Slurm's "MM:SS", "HH:MM:SS", "D-HH", "D-HH:MM", "D-HH:MM:SS" -> seconds.
+/// Throws InputError.
+double parse_duration(std::string_view text);
+/// Seconds as people read them: "4.2 s", "3 min 10 s", "2 h 05 min".
+std::string format_duration(double seconds);
+/// Bytes with a binary unit: "3.1 MiB".
+std::string format_bytes(double bytes);
+
+}  // namespace cmsweep
