@@ -1,0 +1,60 @@
+#include "blocks.hpp"
+
+#include <cmath>
+#include <numeric>
+
+namespace cmsweep {
+namespace {
+
+class PlainReader final : public TauReader {
+public:
+    PlainReader(const float* base, const float* member) : base_(base), member_(member) {}
+    void next(std::span<float> out) override {
+        for (std::size_t e = 0; e < out.size(); ++e) out[e] = member_[e] - base_[e];
+        base_ += out.size();
+        member_ += out.size();
+    }
+
+private:
+    const float* base_;
+    const float* member_;
+};
+
+}  // namespace
+
+std::unique_ptr<TauReader> PlainTau::open(std::size_t member, std::size_t tensor) const {
+    return std::make_unique<PlainReader>(input_.base[tensor].data(), input_.members[member][tensor].data());
+}
+
+void merge_by_sum(const ParameterMergeInput& input, const TauSource& source, std::span<const double> coefficients,
+                  std::span<const std::span<float>> out) {
+    merge_task_vectors(input, source, out, [&](const TauBlock& tau, std::size_t count, double* delta) {
+        std::fill_n(delta, count, 0.0);
+        for (std::size_t i = 0; i < tau.size(); ++i) {
+            if (coefficients[i] == 0) continue;
+            for (std::size_t e = 0; e < count; ++e) delta[e] += coefficients[i] * static_cast<double>(tau[i][e]);
+        }
+    });
+}
+
+double l1_ratio(TauReader& all, TauReader& kept, std::size_t size) {
+    std::array<float, kBlock> block;
+    double before = 0, after = 0;
+    for_blocks(size, [&](std::size_t, std::size_t count) {
+        const auto values = std::span(block).first(count);
+        all.next(values);
+        for (const float value : values) before += std::abs(static_cast<double>(value));
+        kept.next(values);
+        for (const float value : values) after += std::abs(static_cast<double>(value));
+    });
+    return before > 0 && after > 0 ? before / after : 1;
+}
+
+std::vector<double> relative_weights(std::span<const double> weights) {
+    const double mean = std::accumulate(weights.begin(), weights.end(), 0.0) / static_cast<double>(weights.size());
+    std::vector<double> relative;
+    for (const double weight : weights) relative.push_back(weight / mean);
+    return relative;
+}
+
+}  // namespace cmsweep

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "blocks.hpp"
+#include "draws.hpp"
+
+namespace cmsweep {
+
+/// DELLA with the draws given: what the registry's row runs with stream_draws().
+void della(const ParameterMergeInput& input, const DrawSource& draws, std::span<const std::span<float>> out);
+
+}  // namespace cmsweep

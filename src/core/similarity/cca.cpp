@@ -1,0 +1,30 @@
+#include "canonical.hpp"
+
+namespace cmsweep {
+namespace {
+
+ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
+                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
+    // The sum of squared singular values needs no decomposition.
+    const auto mean_square = [](const Eigen::MatrixXd& cross, const Eigen::MatrixXd&) {
+        return std::min(1.0, cross.squaredNorm() / static_cast<double>(std::min(cross.rows(), cross.cols())));
+    };
+    return compare_canonical(a, b, layout, options, same_only, mean_square, true);
+}
+
+}  // namespace
+
+/// Mean squared canonical correlation, ||Q_Y^T Q_X||_F^2 / min(k_x, k_y). Its null mean is exact: the squared
+/// correlations sum to the inner product of two projections.
+MetricInfo cca() {
+    MetricInfo info;
+    info.name = "cca";
+    info.parameters = {variance_parameter(1)};
+    info.summary = "mean squared canonical correlation; unchanged by invertible linear maps";
+    info.source = "Kornblith et al. 2019, eq. 6 (R^2_CCA)";
+    info.prepare = prepare_canonical;
+    info.compare = compare;
+    return info;
+}
+
+}  // namespace cmsweep

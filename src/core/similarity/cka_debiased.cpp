@@ -1,0 +1,33 @@
+#include "kernel.hpp"
+#include "metrics.hpp"
+
+namespace cmsweep {
+namespace {
+
+std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, const ProbeLayout& layout,
+                                             const nlohmann::json&) {
+    KernelRecipe recipe;
+    recipe.unbiased = true;
+    return prepare_kernel(features, layout, recipe);
+}
+
+ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
+                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
+    return compare_kernel(a, b, layout, options, same_only ? Entries::diagonal : Entries::all);
+}
+
+}  // namespace
+
+/// Cosine of the U-centred linear Gram matrices (Szekely and Rizzo 2014, eq. 2.5 to 2.7): 0 on average for independent
+/// data. Needs n >= 4.
+MetricInfo cka_debiased() {
+    MetricInfo info;
+    info.name = "cka_debiased";
+    info.summary = "linear centred kernel alignment without its bias; may be negative";
+    info.source = "Kornblith et al. 2019 (its debiased form); Szekely and Rizzo 2014, Partial distance correlation, eq. 2.5";
+    info.prepare = prepare;
+    info.compare = compare;
+    return info;
+}
+
+}  // namespace cmsweep

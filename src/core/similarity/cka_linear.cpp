@@ -1,0 +1,31 @@
+#include "kernel.hpp"
+#include "metrics.hpp"
+
+namespace cmsweep {
+namespace {
+
+std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, const ProbeLayout& layout,
+                                             const nlohmann::json&) {
+    return prepare_kernel(features, layout, KernelRecipe{});
+}
+
+ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
+                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
+    return compare_kernel(a, b, layout, options, same_only ? Entries::diagonal : Entries::all);
+}
+
+}  // namespace
+
+/// ||Y^T X||_F^2 / (||X^T X||_F ||Y^T Y||_F) of column-centred X, Y, which is the cosine of the double-centred Gram
+/// matrices X X^T and Y Y^T (Kornblith et al. 2019, eqs. 4 and 5). Biased: at n < p it is large for independent data too.
+MetricInfo cka_linear() {
+    MetricInfo info;
+    info.name = "cka_linear";
+    info.summary = "linear centred kernel alignment, the biased form";
+    info.source = "Kornblith et al. 2019, Similarity of Neural Network Representations Revisited, eq. 5";
+    info.prepare = prepare;
+    info.compare = compare;
+    return info;
+}
+
+}  // namespace cmsweep

@@ -1,0 +1,44 @@
+#include <limits>
+
+#include "kernel.hpp"
+#include "metrics.hpp"
+
+namespace cmsweep {
+namespace {
+
+std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, const ProbeLayout& layout,
+                                             const nlohmann::json& setting) {
+    KernelRecipe recipe;
+    recipe.function = KernelRecipe::Function::rbf;
+    recipe.bandwidth = setting.at("f").get<double>();
+    return prepare_kernel(features, layout, recipe);
+}
+
+ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
+                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
+    return compare_kernel(a, b, layout, options, same_only ? Entries::diagonal : Entries::all);
+}
+
+}  // namespace
+
+/// Cosine of the double-centred kernels exp(-|x_i - x_j|^2 / (2 sigma^2)), sigma^2 = f^2 x the median squared distance of
+/// two different rows (the reference code also counts the n zero distances of a row to itself). The interval keeps
+/// sigma at the value of all rows. At most 8192 rows.
+MetricInfo cka_rbf() {
+    MetricInfo info;
+    info.name = "cka_rbf";
+    ParameterSpec f;
+    f.name = "f";
+    f.high = std::numeric_limits<double>::infinity();
+    f.low_open = true;
+    f.default_value = 1.0;
+    f.summary = "bandwidth in units of the median distance between rows";
+    info.parameters = {f};
+    info.summary = "centred kernel alignment with a Gaussian kernel, the biased form";
+    info.source = "Kornblith et al. 2019, section 3 (RBF CKA, bandwidth a fraction of the median distance)";
+    info.prepare = prepare;
+    info.compare = compare;
+    return info;
+}
+
+}  // namespace cmsweep

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <vector>
+
+#include <Eigen/Core>
+
+#include "kernel.hpp"
+
+namespace cmsweep {
+
+/// Centred inner products of two linear-kernel blocks from p x p cross-covariances, as gram_products() gives them:
+/// without each group if `deletions` (else 0), and last over all rows. Nothing of size n x n is formed.
+Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order, bool deletions);
+
+/// The same over all rows with y's rows permuted: places[k][i] is the place whose row stands at place i.
+std::vector<double> permuted_cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order,
+                                            const std::vector<std::vector<Index>>& places);
+
+}  // namespace cmsweep

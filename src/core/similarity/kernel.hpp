@@ -1,0 +1,116 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <Eigen/Core>
+
+#include "cmsweep/core/similarity/metric.hpp"
+#include "rows.hpp"
+#include "window_sums.hpp"
+
+namespace cmsweep {
+
+/// How a kernel metric's numbers are formed. All forms give the same values to 1e-10.
+enum class KernelForm {
+    gram,      ///< the centred Gram matrices are kept: few rows
+    streamed,  ///< features are kept, Gram tiles are formed when needed: too many rows to keep n x n numbers
+    features,  ///< features are kept, p x p cross-covariances replace n x n products: n much larger than p; linear kernel
+};
+
+/// What distinguishes the kernel metrics.
+struct KernelRecipe {
+    enum class Function { linear, rbf };
+    Function function = Function::linear;
+    bool unbiased = false;         ///< U-centring (diagonal left out) instead of double centring
+    double bandwidth = 1;          ///< rbf: sigma^2 = bandwidth^2 x median squared distance
+    Index batch_rows = 0;          ///< > 0: HSIC averaged over batches of that many rows
+    std::optional<KernelForm> form;  ///< for tests; else kernel_form() decides
+};
+
+/// Depends on n, p and the recipe only. Gram matrices up to n = 8 p: beyond, a pair's cross-covariance needs no n x n
+/// memory and the Gram matrices themselves would cost n^2 p. They are kept up to n = 1024 (8 MiB each).
+KernelForm kernel_form(Index n, Index p, const KernelRecipe& recipe);
+
+/// One block of one representation: its (U-)centred kernel matrix G at unit Frobenius norm, kept or on demand, and what
+/// deleting a group or permuting windows needs of it. Rows are numbered by place, see RowOrder.
+///
+/// Deleting rows without copying: let K be any kernel matrix (diagonal zero if unbiased), m the kept rows, r its row
+/// sums over kept columns, S their total. The centred inner product over the kept rows is
+///     sum K.L - a r_K.r_L + b S_K S_L,    a = 2/m,     b = 1/m^2                 (biased)
+///                                         a = 2/(m-2), b = 1/((m-1)(m-2))        (unbiased; Song et al. 2012, eq. 5)
+/// and does not change if u_i + u_j is added to K_ij, so G serves for every subset.
+class KernelBlock : public PreparedBlock {
+public:
+    KernelBlock(const FeatureMatrix& input, const ProbeLayout& layout, const KernelRecipe& block_recipe);
+    std::size_t bytes() const override;
+
+    /// G over places s x t, row after row, into `out`. Not for KernelForm::features.
+    void tile(const RowRun& s, const RowRun& t, double* out) const;
+    /// All of G, n x n, for a single batch: the kept matrix, or `workspace` filled with it.
+    const double* whole(const RowOrder& order, std::vector<double>& workspace) const;
+    /// Centred features of the rows at `places`, count x p.
+    void centred(const Index* places, Index count, RowMajorMatrix& out) const;
+
+    KernelRecipe recipe;
+    KernelForm form;
+    Id content;
+    Index n = 0;
+    Index p = 0;
+    double scale = 1;             ///< G = scale x the centred kernel matrix
+    double trace = 0;             ///< of G
+    double dominant_share = 0;    ///< linear: largest share of one row in the trace,
+    Index dominant = -1;          ///< and that row's number if it rules the value
+
+    /// Row sums over the columns that remain without group g, before scaling; rows of g are 0; the last column for no
+    /// deletion. n x (groups + 1).
+    Eigen::MatrixXd row_sums;
+    /// <G, G> without group g, last: all rows (1).
+    Eigen::VectorXd self;
+    WindowSums windows;           ///< of G; one row a window needs only `trace`
+
+    Eigen::VectorXd squares;      ///< streamed, features: squared norms of the centred rows, by place
+    FeatureMatrix features;       ///< streamed, features, and batches: as given
+
+private:
+    double kernel(double product, double square_i, double square_j) const;
+    void choose_bandwidth(const RowOrder& order);
+    void choose_offsets(const RowOrder& order);
+    void fill_gram(const RowOrder& order);
+    void product_tile(const RowRun& s, const RowRun& t, RowMajorMatrix& products) const;
+    void form_tile(const RowRun& s, const RowRun& t, double* out) const;
+    void figures_from_tiles(const RowOrder& order, const ProbeLayout& layout);
+    void figures_from_features(const RowOrder& order, const ProbeLayout& layout);
+
+    ColumnCentre centre_;
+    double exponent_ = 0;         ///< rbf: 1 / (2 sigma^2)
+    Eigen::VectorXd offset_;      ///< u_i: K_ij + u_i + u_j is (U-)centred
+    Index batch_count_ = 0;       ///< rows of a batch
+    Eigen::VectorXd gram_;        ///< gram: batch after batch, each m x m row-major
+    std::vector<Index> source_;   ///< place -> row
+};
+
+/// Coefficients of the centred inner product over m rows; see KernelBlock.
+struct CentringWeights {
+    double rows;   ///< a
+    double total;  ///< b
+    double batch;  ///< weight of a batch of m rows: 1/(m(m-3)), so that the sum over batches averages HSIC_1
+};
+CentringWeights centring_weights(const KernelRecipe& recipe, Index m, bool several_batches);
+/// Fewest rows for which the centred inner product is defined.
+Index fewest_rows(const KernelRecipe& recipe);
+
+/// MetricInfo::prepare for kernel metrics.
+std::shared_ptr<const PreparedBlock> prepare_kernel(const FeatureMatrix& features, const ProbeLayout& layout,
+                                                    const KernelRecipe& recipe);
+
+/// Which entries of the block x block matrix are wanted.
+enum class Entries { all, diagonal, upper };
+
+/// MetricInfo::compare for kernel metrics, and the work behind all_pairs.hpp.
+ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
+                                const ComparisonOptions& options, Entries entries);
+
+}  // namespace cmsweep

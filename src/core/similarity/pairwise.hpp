@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "cmsweep/core/similarity/metric.hpp"
+#include "rows.hpp"
+#include "statistics.hpp"
+
+namespace cmsweep {
+
+/// What every comparison on a probe shares, for metrics that are computed pair by pair.
+struct PairContext {
+    PairContext(const ProbeLayout& probe, const ComparisonOptions& options)
+        : layout(probe), order(probe), deletions(options.interval && order.groups() > 1) {
+        for (const auto& permutation : window_permutations(probe, options.permutations)) {
+            permuted.push_back(permuted_rows(probe, permutation));
+        }
+    }
+    const ProbeLayout& layout;
+    RowOrder order;
+    bool deletions;                            ///< are values without each group wanted?
+    std::vector<std::vector<Index>> permuted;  ///< rows of the second argument, in the order of each permutation
+};
+
+/// Base of blocks that are compared pair by pair.
+struct PairBlock : PreparedBlock {
+    Id content;
+};
+
+/// Calls figures(x, y, context) for every wanted pair. Equal features have the value 1 exactly.
+template <typename Block, typename Figures>
+ComparisonResult compare_pairwise(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
+                                  const ComparisonOptions& options, bool same_only, Figures figures) {
+    ComparisonResult result = empty_result(static_cast<Index>(a.size()), static_cast<Index>(b.size()));
+    const PairContext context(layout, options);
+    add_option_messages(result, options, layout, context.order.groups());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        for (std::size_t j = 0; j < b.size(); ++j) {
+            if (same_only && i != j) continue;
+            const auto* x = dynamic_cast<const Block*>(a[i].get());
+            const auto* y = dynamic_cast<const Block*>(b[j].get());
+            if (x == nullptr || y == nullptr) throw std::invalid_argument("compare: a block was prepared by another metric");
+            EntryFigures entry = figures(*x, *y, context);
+            if (x->content == y->content && !std::isnan(entry.value)) entry.value = 1;
+            if (!entry.message.empty()) {
+                entry.message = "A block " + std::to_string(i) + " with B block " + std::to_string(j) + ": " + entry.message;
+            }
+            set_entry(result, static_cast<Index>(i), static_cast<Index>(j), entry, context.order.group_rows);
+        }
+    }
+    return result;
+}
+
+/// Rows 0 … n-1 without those of `group`, in increasing order.
+inline std::vector<Index> rows_without(const RowOrder& order, int group) {
+    std::vector<bool> dropped(static_cast<std::size_t>(order.rows()), false);
+    for (Index place = 0; place < order.rows(); ++place) {
+        if (order.group[static_cast<std::size_t>(place)] == group) dropped[static_cast<std::size_t>(order.source[place])] = true;
+    }
+    std::vector<Index> rows;
+    for (Index row = 0; row < order.rows(); ++row) {
+        if (!dropped[static_cast<std::size_t>(row)]) rows.push_back(row);
+    }
+    return rows;
+}
+
+/// The rows of `z` at `rows`.
+inline Eigen::MatrixXd rows_at(const Eigen::MatrixXd& z, const std::vector<Index>& rows) {
+    Eigen::MatrixXd result(static_cast<Index>(rows.size()), z.cols());
+    for (Index column = 0; column < z.cols(); ++column) {
+        for (std::size_t i = 0; i < rows.size(); ++i) result(static_cast<Index>(i), column) = z(rows[i], column);
+    }
+    return result;
+}
+
+/// The centred features in float64, n x p.
+inline Eigen::MatrixXd centred_features(const FeatureMatrix& features) {
+    const ColumnCentre centre = column_centre(features);
+    RowMajorMatrix x(features.rows(), features.cols());
+    for (Index row = 0; row < x.rows(); ++row) centred_row(features, centre, row, x.data() + row * x.cols());
+    return x;
+}
+
+}  // namespace cmsweep

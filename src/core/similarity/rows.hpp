@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <Eigen/Core>
+
+#include "cmsweep/base/id.hpp"
+#include "cmsweep/core/similarity/metric.hpp"
+
+namespace cmsweep {
+
+using Index = Eigen::Index;
+using RowMajorMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+/// A run of consecutive places whose rows are all of one jackknife group.
+struct RowRun {
+    Index begin = 0;
+    Index count = 0;
+    int group = 0;
+};
+
+/// Rows that are centred together: all rows, or one minibatch.
+struct RowBatch {
+    Index begin = 0;
+    Index count = 0;
+    std::vector<RowRun> runs;  ///< one a group, in order of groups
+};
+
+/// The order in which metrics keep the rows of a representation. A row's number here is its *place*: batches one after
+/// the other, in each the rows sorted by jackknife group (stably), so that deleting a group deletes a run.
+/// Depends on the layout and the batch size only.
+class RowOrder {
+public:
+    /// `batch_rows` 0: one batch of all rows; else batches of that many consecutive rows, the remainder dropped (one
+    /// batch of all rows if there are fewer). Throws std::invalid_argument if the layout contradicts itself.
+    explicit RowOrder(const ProbeLayout& layout, Index batch_rows = 0);
+
+    Index rows() const { return static_cast<Index>(source.size()); }
+    int groups() const { return static_cast<int>(group_rows.size()); }
+    /// The runs of `batch` cut into pieces of at most `most` rows.
+    std::vector<RowRun> segments(const RowBatch& batch, Index most) const;
+
+    std::vector<Index> source;      ///< place -> row of the feature matrix
+    std::vector<int> group;         ///< place -> group, numbered 0 … groups()-1 without gaps; all 0 if the layout has none
+    std::vector<RowBatch> batches;
+    std::vector<Index> group_rows;  ///< rows of each group
+};
+
+/// `count` permutations of the windows, the same for every comparison on this probe: drawn one after the other from
+/// Stream(0, "permutation", {layout.id}).
+std::vector<std::vector<std::int64_t>> window_permutations(const ProbeLayout& layout, int count);
+
+/// Row of the feature matrix -> row of the feature matrix, for one permutation of the windows: place a of window w
+/// takes place a of window permutation[w].
+std::vector<Index> permuted_rows(const ProbeLayout& layout, const std::vector<std::int64_t>& permutation);
+
+/// Throws std::invalid_argument unless `features` has the layout's rows, NumericError unless it has columns and every
+/// value is finite.
+void check_features(const FeatureMatrix& features, const ProbeLayout& layout);
+
+/// Hash of shape and values: equal representations are recognised by it.
+Id features_id(const FeatureMatrix& features);
+
+/// Column centring in float64. The first row is subtracted before the mean is formed, so a large common mean costs no
+/// digits and constant columns become exactly zero.
+struct ColumnCentre {
+    Eigen::RowVectorXd first;
+    Eigen::RowVectorXd mean;  ///< of what is left
+};
+ColumnCentre column_centre(const FeatureMatrix& features);
+/// Row `row` of the centred features into `out` (p values).
+void centred_row(const FeatureMatrix& features, const ColumnCentre& centre, Index row, double* out);
+
+/// The row that holds the largest share of the total of `shares` (>= 0), if that share is so large that the value
+/// rests on it; else -1.
+Index dominant_row(const Eigen::VectorXd& shares, double* share);
+
+}  // namespace cmsweep

@@ -1,0 +1,26 @@
+#include "canonical.hpp"
+
+namespace cmsweep {
+namespace {
+
+ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
+                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
+    const auto mean = [](const Eigen::MatrixXd& cross, const Eigen::MatrixXd&) { return correlations(cross).mean(); };
+    return compare_canonical(a, b, layout, options, same_only, mean, false);
+}
+
+}  // namespace
+
+/// Mean canonical correlation of the directions that hold 99 % of the variance, over the smaller of the two dimensions.
+MetricInfo svcca() {
+    MetricInfo info;
+    info.name = "svcca";
+    info.parameters = {variance_parameter(0.99)};
+    info.summary = "mean canonical correlation of the principal directions that hold most of the variance";
+    info.source = "Raghu et al. 2017, SVCCA: Singular Vector Canonical Correlation Analysis";
+    info.prepare = prepare_canonical;
+    info.compare = compare;
+    return info;
+}
+
+}  // namespace cmsweep

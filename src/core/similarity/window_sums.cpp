@@ -1,0 +1,38 @@
+#include "window_sums.hpp"
+
+#include <limits>
+
+namespace cmsweep {
+
+WindowSums WindowSums::zero(const ProbeLayout& layout) {
+    const Index c = layout.rows_per_window;
+    if (c > kLargestWindow) return {};
+    return {Eigen::MatrixXd::Zero(c, c), Eigen::MatrixXd::Zero(c, c)};
+}
+
+WindowSums window_sums_of_rows(const Eigen::MatrixXd& z, const ProbeLayout& layout) {
+    const Index c = layout.rows_per_window;
+    WindowSums sums = WindowSums::zero(layout);
+    if (sums.within.size() == 0) return sums;
+    Eigen::MatrixXd total = Eigen::MatrixXd::Zero(c, z.cols());
+    for (Index window = 0; window < layout.windows; ++window) {
+        const Eigen::MatrixXd rows = z.middleRows(window * c, c);
+        const Eigen::MatrixXd transposed = rows.transpose();
+        sums.within.noalias() += rows * transposed;
+        total += rows;
+    }
+    const Eigen::MatrixXd transposed = total.transpose();
+    sums.between.noalias() = total * transposed;
+    sums.between -= sums.within;
+    return sums;
+}
+
+double mean_over_permutations(const WindowSums& a, const WindowSums& b, const ProbeLayout& layout) {
+    if (a.within.size() == 0 || b.within.size() == 0 || layout.windows < 2) {
+        return std::numeric_limits<double>::quiet_NaN();
+    }
+    const double w = static_cast<double>(layout.windows);
+    return a.within.cwiseProduct(b.within).sum() / w + a.between.cwiseProduct(b.between).sum() / (w * (w - 1));
+}
+
+}  // namespace cmsweep

@@ -1,0 +1,20 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cmsweep/core/merge/method.hpp"
+#include "merge_case.hpp"
+
+namespace cmsweep {
+namespace {
+
+using testing::ElementsAre;
+
+TEST(TaskArithmetic, AddsLambdaTimesTheSumOfTaskVectors) {
+    const auto three = MergeCase::single({1, 2}, {{2, 2}, {1, 4}, {0, 5}});  // tau: (1, 0), (0, 2), (-1, 3)
+    EXPECT_THAT(three.merge("task_arithmetic", {{"lambda", 0.5}})[0], ElementsAre(1, 4.5));
+    EXPECT_THAT(three.merge("task_arithmetic")[0], near({1, 3.5f}));  // lambda 0.3
+    EXPECT_THAT(three.merge("task_arithmetic", {{"lambda", 0}})[0], ElementsAre(1, 2));
+}
+
+}  // namespace
+}  // namespace cmsweep
