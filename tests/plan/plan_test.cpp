@@ -1,0 +1,236 @@
+#include "cmsweep/plan/plan.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+#include "cmsweep/base/error.hpp"
+
+namespace cmsweep {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+/// Values that the tests vary; everything else stays.
+struct Variant {
+    std::string seeds = "[0, 1]";
+    std::string degrees = "[0, 10, 40]";
+    std::string pairs = R"([["code", "math"]])";
+    std::string finetune = "steps = 40\nlearning_rate = 8e-4";
+    std::string layers = R"(["all"])";
+    std::string targets = R"(["text"])";
+    std::string methods = "[[grid.method]]\nname = \"average\"\nalpha = [0.25, 0.5]\n";
+    std::string run = "";
+    std::string similarity = "[similarity]\nprobe = \"text\"\nmetrics = [\"cka_linear\", \"cka_debiased\"]\nagainst = [\"pair\", \"base\", \"seeds\"]\nafter_merge = false\n";
+};
+
+std::string toml(const Variant& v) {
+    return R"([sweep]
+name = "test"
+output = "out"
+seeds = )" + v.seeds + R"(
+[model]
+checkpoint = "base"
+[[corpus]]
+name = "code"
+files = ["code/*"]
+[[corpus]]
+name = "math"
+files = ["math/*"]
+[[corpus]]
+name = "text"
+files = ["text/*"]
+[[specialist]]
+name = "code"
+corpus = "code"
+[[specialist]]
+name = "math"
+corpus = "math"
+[finetune]
+)" + v.finetune + "\n[grid]\npairs = " + v.pairs + "\ndegrees = " + v.degrees + "\nlayers = " + v.layers + "\ntargets = " + v.targets + "\n" + v.methods +
+           v.similarity + v.run;
+}
+
+InputFacts facts() {
+    InputFacts f;
+    f.geometry = {.blocks = 3, .width = 8, .heads = 2, .context = 16, .vocabulary = 256, .inner = 32};
+    f.base = hash_text("base");
+    for (const char* name : {"code", "math", "text"}) {
+        CorpusFacts corpus;
+        for (int s = 0; s < 3; ++s) corpus.digests[static_cast<std::size_t>(s)] = hash_text(std::string(name) + std::to_string(s));
+        corpus.tokens = {10000, 1000, 1000};
+        f.corpora[name] = corpus;
+    }
+    return f;
+}
+
+Plan plan_of(const Variant& v, const InputFacts& f = facts()) { return make_plan(parse_config(toml(v), "/nowhere/test.toml"), f); }
+
+std::set<Id> ids(const Plan& plan, const char* table) {
+    const auto& list = plan.table(table).ids;
+    return {list.begin(), list.end()};
+}
+
+bool contains(const std::set<Id>& all, const std::set<Id>& some) { return std::includes(all.begin(), all.end(), some.begin(), some.end()); }
+
+std::set<ResultKey> results_of(const std::vector<Task>& tasks) {
+    std::set<ResultKey> keys;
+    for (const auto& task : tasks) keys.insert(task.results.begin(), task.results.end());
+    return keys;
+}
+
+const auto kNothing = [](const auto&) { return false; };
+
+TEST(Plan, ExpandsTheGridAndItsReferenceRows) {
+    const Plan plan = plan_of({});
+    // average: 3 degrees x 2 alphas x 2 seeds; base: 2 seeds; two specialists: 3 degrees x 2 seeds each.
+    EXPECT_EQ(plan.table("experiments").rows(), 12u + 2u + 12u);
+    // per seed: pair 3 degrees, base 2 degrees x 2 models; seeds: 2 degrees x 2 models; all x 2 metrics.
+    EXPECT_EQ(plan.table("similarity").rows(), 2u * (2u * (3 + 4) + 4));
+    EXPECT_EQ(plan.table("training").rows(), 4u);
+    EXPECT_EQ(plan.table("routing").rows(), 0u);
+}
+
+TEST(Plan, ComputesOnceWhatDoesNotDependOnTheSeed) {
+    const Plan plan = plan_of({.degrees = "[0]"});
+    EXPECT_EQ(plan.table("experiments").rows(), 4u + 2u + 4u);
+    // Two alphas at degree 0, and one evaluation of the base that also serves both specialists.
+    EXPECT_EQ(ids(plan, "experiments").size(), 3u);
+    EXPECT_EQ(plan.table("training").rows(), 0u) << "degree 0 trains no specialist";
+}
+
+TEST(Plan, EveryResultHasExactlyOneTaskAndProducersComeFirst) {
+    const Plan plan = plan_of({.methods = "[[grid.method]]\nname = \"average\"\n[[grid.method]]\nname = \"route\"\nspan = [1, 2]\nsteps = 3\n"
+                                          "[[grid.method]]\nname = \"ensemble_probabilities\"\n",
+                               .similarity = "[similarity]\nprobe = \"text\"\nmetrics = [\"cka_debiased\"]\nafter_merge = true\n"});
+    std::set<ResultKey> seen;
+    std::set<Id> made;
+    for (const auto& task : plan.tasks) {
+        for (const auto& need : task.needs) EXPECT_TRUE(made.count(need)) << task.label << " comes before what it needs";
+        for (const auto& asset : task.produces) EXPECT_TRUE(made.insert(asset).second) << task.label << " makes what is there";
+        for (const auto& key : task.results) EXPECT_TRUE(seen.insert(key).second) << task.label << " computes a result twice";
+        EXPECT_GT(task.work, 0) << task.label;
+    }
+    for (const auto& table : plan.tables) {
+        for (const auto& id : table.ids) EXPECT_TRUE(seen.count({table.spec.name, id})) << table.spec.name << " has a row that no task fills";
+    }
+}
+
+TEST(Plan, GrowingAnyAxisKeepsEveryIdAndAddsOnlyTheNewOnes) {
+    const Plan small = plan_of({});
+    const auto grows = [&](const Variant& v, const char* what) {
+        const Plan grown = plan_of(v);
+        EXPECT_TRUE(contains(ids(grown, "experiments"), ids(small, "experiments"))) << what;
+        EXPECT_TRUE(contains(ids(grown, "similarity"), ids(small, "similarity"))) << what;
+        EXPECT_TRUE(contains(ids(grown, "training"), ids(small, "training"))) << what;
+        EXPECT_GT(ids(grown, "experiments").size(), ids(small, "experiments").size()) << what;
+        EXPECT_NE(grown.digest, small.digest) << what;
+    };
+    grows({.seeds = "[0, 1, 2]"}, "a seed");
+    grows({.degrees = "[0, 10, 20, 40]"}, "a degree");
+    grows({.pairs = R"([["code", "math"], ["code", "code#1"]])"}, "a pair");
+    grows({.layers = R"(["all", 1])"}, "a layer");
+    grows({.targets = R"(["text", "code"])"}, "a target");
+    grows({.methods = "[[grid.method]]\nname = \"average\"\nalpha = [0.25, 0.5, 0.75]\n"}, "a method parameter");
+}
+
+TEST(Plan, OrderOfListsDoesNotChangeIds) {
+    const Plan one = plan_of({});
+    const Plan other = plan_of({.seeds = "[1, 0]", .degrees = "[40, 0, 10]", .methods = "[[grid.method]]\nname = \"average\"\nalpha = [0.5, 0.25]\n"});
+    EXPECT_EQ(ids(one, "experiments"), ids(other, "experiments"));
+    EXPECT_EQ(ids(one, "similarity"), ids(other, "similarity"));
+}
+
+TEST(Plan, AHyperparameterChangesExactlyWhatDependsOnIt) {
+    const Plan before = plan_of({}), after = plan_of({.finetune = "steps = 40\nlearning_rate = 4e-4"});
+    std::set<Id> kept;
+    const auto old_ids = ids(before, "experiments"), new_ids = ids(after, "experiments");
+    std::set_intersection(old_ids.begin(), old_ids.end(), new_ids.begin(), new_ids.end(), std::inserter(kept, kept.end()));
+    EXPECT_EQ(kept.size(), 3u) << "the base's row and the two averages at degree 0 know no fine-tuning";
+}
+
+TEST(Plan, StepsOfAConstantScheduleAreNotPartOfATrajectory) {
+    const auto training = [](const char* finetune) { return ids(plan_of({.finetune = finetune}), "training"); };
+    EXPECT_EQ(training("steps = 40\nschedule = \"constant\""), training("steps = 80\nschedule = \"constant\""));
+    EXPECT_NE(training("steps = 40"), training("steps = 80"));
+}
+
+TEST(Plan, TwinsDifferFromTheirSpecialist) {
+    const Plan plan = plan_of({.pairs = R"([["code", "code#1"]])"});
+    EXPECT_EQ(ids(plan, "training").size(), 4u);
+}
+
+TEST(Plan, PrecisionAndDeviceEnterEveryId) {
+    InputFacts cuda = facts();
+    cuda.device = "cuda";
+    std::set<Id> shared;
+    const auto a = ids(plan_of({}), "experiments"), b = ids(plan_of({}, cuda), "experiments");
+    std::set_intersection(a.begin(), a.end(), b.begin(), b.end(), std::inserter(shared, shared.end()));
+    EXPECT_THAT(shared, IsEmpty());
+}
+
+TEST(PendingTasks, AskOnlyForWhatIsMissing) {
+    const Plan plan = plan_of({});
+    const auto everything = pending_tasks(plan, kNothing, kNothing);
+    EXPECT_EQ(results_of(everything), results_of(plan.tasks));
+    EXPECT_THAT(pending_tasks(plan, [](const ResultKey&) { return true; }, kNothing), IsEmpty());
+
+    const ResultKey missing{"experiments", plan.table("experiments").ids.back()};
+    const auto one = pending_tasks(plan, [&](const ResultKey& key) { return key != missing; }, [](const Id&) { return true; });
+    ASSERT_EQ(one.size(), 1u) << "its checkpoints are there";
+    EXPECT_EQ(results_of(one), std::set<ResultKey>{missing});
+    // Without checkpoints their trajectories are needed again, though their own results are stored.
+    const auto again = pending_tasks(plan, [&](const ResultKey& key) { return key != missing; }, kNothing);
+    EXPECT_GT(again.size(), 1u);
+    EXPECT_EQ(results_of(again), std::set<ResultKey>{missing});
+    EXPECT_EQ(again.front().kind, TaskKind::specialise);
+}
+
+TEST(Plan, ReportsAllProblemsOfTheFactsAtOnce) {
+    InputFacts f = facts();
+    f.corpora["text"].tokens = {10000, 1000, 16};
+    try {
+        plan_of({.layers = "[3]", .methods = "[[grid.method]]\nname = \"route\"\nspan = 4\n[[grid.method]]\nname = \"route\"\ntop_k = 3\n"}, f);
+        FAIL() << "expected an InputError";
+    } catch (const InputError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("test split has 16 tokens"));
+        EXPECT_THAT(error.what(), HasSubstr("span = 4"));
+        EXPECT_THAT(error.what(), HasSubstr("top_k = 3"));
+        EXPECT_THAT(error.what(), HasSubstr("layer"));
+    }
+}
+
+TEST(Plan, ABaseMadeByPretrainingComesFirstAndAlone) {
+    const char* text = R"([sweep]
+name = "base"
+output = "out"
+[model]
+architecture = "gpt2"
+blocks = 2
+width = 8
+heads = 2
+context = 16
+tokenizer = "bytes"
+[[corpus]]
+name = "code"
+files = ["code/*"]
+[pretrain]
+corpus = "code"
+steps = 10
+)";
+    InputFacts f = facts();
+    f.base = {};
+    const Plan plan = make_plan(parse_config(text, "/nowhere/base.toml"), f);
+    ASSERT_EQ(plan.tasks.size(), 1u);
+    EXPECT_EQ(plan.tasks[0].produces, std::vector<Id>{plan.base});
+    EXPECT_EQ(plan.table("training").rows(), 1u);
+    EXPECT_EQ(plan.table("experiments").rows(), 0u);
+}
+
+}  // namespace
+}  // namespace cmsweep
