@@ -1,0 +1,104 @@
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include <torch/types.h>
+
+#include "cmsweep/core/similarity/metric.hpp"
+#include "cmsweep/exec/executor.hpp"
+#include "cmsweep/model/corpus.hpp"
+#include "cmsweep/model/features.hpp"
+#include "cmsweep/model/network.hpp"
+#include "cmsweep/model/predictor.hpp"
+#include "cmsweep/model/training.hpp"
+
+namespace cmsweep {
+
+/// Keeps the most recently used values up to a budget of bytes.
+template <class Value>
+class RecentlyUsed {
+public:
+    explicit RecentlyUsed(std::size_t budget) : budget_(budget) {}
+
+    template <class Make>
+    Value get(const std::string& key, Make make) {
+        if (const auto found = places_.find(key); found != places_.end()) {
+            entries_.splice(entries_.begin(), entries_, found->second);
+            return entries_.front().value;
+        }
+        auto [value, bytes] = make();
+        entries_.push_front({key, value, bytes});
+        places_[key] = entries_.begin();
+        held_ += bytes;
+        while (held_ > budget_ && entries_.size() > 1) {
+            held_ -= entries_.back().bytes;
+            places_.erase(entries_.back().key);
+            entries_.pop_back();
+        }
+        return value;
+    }
+
+private:
+    struct Entry {
+        std::string key;
+        Value value;
+        std::size_t bytes;
+    };
+    std::size_t budget_, held_ = 0;
+    std::list<Entry> entries_;
+    std::unordered_map<std::string, typename std::list<Entry>::iterator> places_;
+};
+
+/// One rank's executor: what tasks of all kinds share. Each kind has a file of its own.
+class Executor : public TaskRunner {
+public:
+    Executor(Job job, int local_rank);
+    void run(const Task& task, TaskContext& context) override;
+
+private:
+    void specialise(const Task& task, TaskContext& context);
+    void represent(const Task& task, TaskContext& context);
+    void compare(const Task& task, TaskContext& context);
+    void merge(const Task& task, TaskContext& context);
+
+    /// A model by the reference that the plan wrote: base, loaded folder, or difference to the base.
+    std::shared_ptr<const Parameters> model(const nlohmann::json& reference);
+    std::shared_ptr<const Parameters> base();
+    const StoredSplit& split(const Id& digest);
+    EvaluationText windows(const Id& digest, std::int64_t context, std::int64_t count);
+    EvaluationText probe_text(const nlohmann::json& probe);
+    ProbeLayout probe_layout(const nlohmann::json& probe);
+    std::shared_ptr<const std::map<std::string, BlockFeatures>> features(const Id& asset);
+    /// Every block of a representation in a metric's own form.
+    PreparedBlocks prepared(const MetricInfo& metric, const nlohmann::json& setting, const Id& asset, const std::string& site,
+                            const ProbeLayout& layout);
+
+    Job job_;
+    torch::Device device_;
+    std::shared_ptr<const Parameters> base_;
+    std::map<Id, StoredSplit> splits_;
+    RecentlyUsed<std::shared_ptr<const Parameters>> models_{std::size_t{1} << 30};
+    RecentlyUsed<std::shared_ptr<const std::map<std::string, BlockFeatures>>> features_{std::size_t{256} << 20};
+    RecentlyUsed<PreparedBlocks> prepared_{std::size_t{512} << 20};
+};
+
+/// A record's `seconds`: time since this was made, or since the last call.
+class Stopwatch {
+public:
+    Stopwatch();
+    double lap();
+
+private:
+    double start_;
+};
+
+/// A failed record with this message; final, since its cause lies in the numbers.
+Record numeric_failure(const std::string& table, const Id& id, const std::string& message);
+
+}  // namespace cmsweep
