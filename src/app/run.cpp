@@ -1,0 +1,274 @@
+// `cmsweep run`: the sweep itself, on all ranks.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <exception>
+#include <iostream>
+#include <set>
+
+#include "cmsweep/base/error.hpp"
+#include "cmsweep/base/files.hpp"
+#include "cmsweep/exec/executor.hpp"
+#include "cmsweep/exec/inputs.hpp"
+#include "cmsweep/mpi/communicator.hpp"
+#include "cmsweep/mpi/transport.hpp"
+#include "cmsweep/plan/config.hpp"
+#include "cmsweep/plan/plan.hpp"
+#include "cmsweep/sched/sweep.hpp"
+#include "cmsweep/store/store.hpp"
+#include "commands.hpp"
+#include "exit_code.hpp"
+#include "progress.hpp"
+#include "stop_signal.hpp"
+#include "stored_results.hpp"
+#include "walltime.hpp"
+
+namespace cmsweep {
+namespace {
+
+// Seconds before the end of the allocation at which the run begins to stop.
+constexpr double kGrace = 60;
+// Orphans of a killed run go on for about a second; wait longer than that for the lock.
+constexpr double kLockPatience = 10;
+
+/// What rank 0 alone knows and holds.
+struct Lead {
+    Config config;
+    Plan plan;
+    std::unique_ptr<StoreLock> lock;
+    std::vector<Task> pending;
+    std::size_t failed_before = 0;  ///< results that failed for good in earlier starts
+    std::size_t results = 0;        ///< distinct results of the plan
+};
+
+std::string host_name() {
+    char name[256] = {};
+    gethostname(name, sizeof name - 1);
+    return name;
+}
+
+/// Runs `step` on rank 0 and tells everybody how it went: all ranks return its JSON, or all throw the same error.
+template <class Step>
+nlohmann::json on_rank_zero(const Communicator& world, Step step) {
+    nlohmann::json said;
+    if (world.rank() == 0) {
+        try {
+            said["value"] = step();
+        } catch (const InputError& error) {
+            said["input"] = error.problems();
+        } catch (const StorageError& error) {
+            said["storage"] = error.what();
+        } catch (const std::exception& error) {
+            said["internal"] = error.what();
+        }
+    }
+    said = nlohmann::json::parse(world.broadcast(said.dump(), 0));
+    if (said.contains("input")) throw InputError(said.at("input").get<std::vector<std::string>>());
+    if (said.contains("storage")) throw StorageError(said.at("storage").get<std::string>());
+    if (said.contains("internal")) throw std::runtime_error(said.at("internal").get<std::string>());
+    return said.at("value");
+}
+
+/// The device kind of every rank; they must agree, since it is part of every result's id.
+std::string agree_on_device(const Communicator& world, const std::string& wanted) {
+    nlohmann::json own;
+    try {
+        own["kind"] = resolve_device_kind(wanted);
+    } catch (const InputError& error) {
+        own["problem"] = error.what();
+    }
+    own["host"] = host_name();
+    const auto all = world.gather(own.dump(), 0);
+    return on_rank_zero(world, [&] {
+               std::string kind;
+               for (std::size_t rank = 0; rank < all.size(); ++rank) {
+                   const auto answer = nlohmann::json::parse(all[rank]);
+                   const std::string where = "rank " + std::to_string(rank) + " on " + answer.at("host").get<std::string>();
+                   if (answer.contains("problem")) throw InputError(where + ": " + answer.at("problem").get<std::string>());
+                   if (kind.empty()) kind = answer.at("kind");
+                   if (kind != answer.at("kind")) {
+                       throw InputError("run.device = \"" + wanted + "\": rank 0 resolves it to " + kind + ", " + where + " to " +
+                                        answer.at("kind").get<std::string>() + ": expected one kind of device on all ranks; set run.device to \"cpu\", or use nodes of one kind");
+                   }
+               }
+               return nlohmann::json(kind);
+           })
+        .get<std::string>();
+}
+
+nlohmann::json environment_of(const Communicator& world, const std::string& device) {
+    return {{"cmsweep", CMSWEEP_VERSION}, {"libtorch", torch_version_text()}, {"device", device},
+            {"ranks", std::to_string(world.size())}, {"compiler", __VERSION__}};
+}
+
+/// Everything before the parallel part; returns the job that all ranks need.
+nlohmann::json prepare(const RunOptions& options, const Communicator& world, const std::string& device, Lead& lead) {
+    const Inputs inputs = read_inputs(lead.config, device);
+    lead.plan = make_plan(lead.config, inputs.facts);
+    Job job = inputs.job;
+    job.base = lead.plan.base;
+    const auto store = lead.config.store_path();
+    if (options.verbosity > 0) {
+        for (const auto& warning : lead.plan.warnings) std::cerr << "warning: " << warning << '\n';
+        for (const auto& overlap : inputs.overlaps) {
+            if (overlap.share > 0.01) {
+                std::cerr << "note: " << static_cast<int>(overlap.share * 100) << " % of the 13-grams of target " << overlap.target
+                          << " are also in the training text of " << overlap.training << '\n';
+            }
+        }
+    }
+    lead.lock = std::make_unique<StoreLock>(lead.config.output, kLockPatience);
+    for (const auto& warning : lead.lock->warnings()) std::cerr << "warning: " << warning << '\n';
+    check_store_name(read_stored_state(store, lead.config.side_folder()), lead.config, store);
+    const PreparedStore prepared = prepare_store(store, lead.config.side_folder(), lead.plan, {lead.config.name, lead.config.text, environment_of(world, device)});
+    for (const auto& warning : prepared.warnings) std::cerr << "warning: " << warning << '\n';
+
+    const StoredState state = read_stored_state(store, lead.config.side_folder());
+    const std::set<ResultKey> done = finished_results(state, lead.config.run.retries);
+    lead.pending = pending_tasks(lead.plan, [&](const ResultKey& key) { return done.count(key) > 0; }, [&](const Id& asset) { return job.exists(asset); });
+    std::set<ResultKey> planned;
+    for (const auto& task : lead.plan.tasks) planned.insert(task.results.begin(), task.results.end());
+    lead.results = planned.size();
+    for (const auto& key : planned) {
+        const auto found = state.results.find(key);
+        if (found != state.results.end() && done.count(key) && found->second.status != RowStatus::done) ++lead.failed_before;
+    }
+    if (!lead.pending.empty()) write_tokens(inputs);
+    return {{"job", job}, {"idle", lead.pending.empty()}, {"store", store.string()}, {"side", lead.config.side_folder().string()}};
+}
+
+nlohmann::json snapshot_of(const Progress& progress, const char* state) {
+    nlohmann::json ranks = nlohmann::json::array();
+    for (const auto& running : progress.running) {
+        ranks.push_back({{"rank", running.rank}, {"task", running.label}, {"since", running.since}, {"silent", running.silent}});
+    }
+    return {{"time", std::time(nullptr)}, {"state", state}, {"total", progress.all.total}, {"done", progress.all.done},
+            {"failed", progress.all.failed + progress.all.blocked}, {"rate", progress.rate}, {"eta", progress.eta.value_or(-1)},
+            {"elapsed", progress.elapsed}, {"commits", progress.commits}, {"workers", progress.workers}, {"ranks", ranks}};
+}
+
+/// Rank 0's side of the sweep: what to do and what to tell people.
+Sweep make_sweep(const RunOptions& options, Lead& lead, const Job& job, ProgressDisplay& display) {
+    Sweep sweep;
+    sweep.tasks = std::move(lead.pending);
+    sweep.exists = [&job](const Id& asset) { return job.exists(asset); };
+    sweep.options.commit_seconds = lead.config.run.commit_seconds;
+    sweep.options.task_timeout = lead.config.run.task_timeout;
+    const double given = options.walltime.empty() ? lead.config.run.walltime : parse_duration(options.walltime);
+    if (const auto left = seconds_left(given)) sweep.options.deadline = *left - std::min(kGrace, *left / 4);
+    sweep.hooks.stop_requested = [] { return stop_signal() != 0; };
+    sweep.hooks.progress = [&display](const Progress& progress) { display.update(snapshot_of(progress, "running"), progress.elapsed); };
+    sweep.hooks.event = [verbosity = options.verbosity](const SweepEvent& event) {
+        if (verbosity == 0) return;
+        static constexpr const char* kWords[] = {"failed", "blocked", "no safe point for too long", "reached a safe point again", "storage failure"};
+        std::cerr << "rank " << event.rank << ": " << kWords[static_cast<int>(event.kind)] << ": " << event.task
+                  << (event.message.empty() ? "" : ": ") << event.message << '\n';
+    };
+    return sweep;
+}
+
+void remove_checkpoints(const Lead& lead, const Job& job) {
+    for (const auto& task : lead.plan.tasks) {
+        if (task.kind != TaskKind::specialise) continue;
+        for (const auto& asset : task.produces) {
+            std::error_code ignored;
+            std::filesystem::remove(job.checkpoint_file(asset), ignored);
+        }
+    }
+}
+
+int sweep_on(const Communicator& world, const RunOptions& options) {
+    const auto started = std::chrono::system_clock::now();
+    Lead lead;
+    const auto basics = on_rank_zero(world, [&] {
+        lead.config = read_config(options.config);
+        if (!options.walltime.empty()) parse_duration(options.walltime);
+        return nlohmann::json{{"device", lead.config.run.device}, {"threads", lead.config.run.threads_per_rank}};
+    });
+    apply_threads(basics.at("threads"));
+    const std::string device = agree_on_device(world, basics.at("device"));
+    const auto prepared = on_rank_zero(world, [&] { return prepare(options, world, device, lead); });
+    const Job job = prepared.at("job");
+    if (prepared.at("idle").get<bool>()) {
+        if (world.rank() == 0 && options.verbosity > 0) {
+            std::cerr << "everything is done: " << lead.results << " results in " << prepared.at("store").get<std::string>();
+            if (lead.failed_before > 0) std::cerr << ", " << lead.failed_before << " of them failed";
+            std::cerr << '\n';
+        }
+        const auto failed = on_rank_zero(world, [&] { return nlohmann::json(lead.failed_before); });
+        return failed.get<std::size_t>() > 0 ? kSomeFailed : kDone;
+    }
+
+    catch_stop_signals();
+    Store store(world, prepared.at("store").get<std::string>(), prepared.at("side").get<std::string>());
+    const auto add = [&store](const Record& record) { store.add(record); };
+    const int local_rank = world.split_by_node().rank();
+    SweepOutcome outcome;
+    ProgressDisplay display(std::filesystem::path(job.side_folder) / "status.json", options.verbosity);
+    Progress last;
+    if (world.rank() == 0) {
+        Sweep sweep = make_sweep(options, lead, job, display);
+        sweep.hooks.progress = [&, shown = sweep.hooks.progress](const Progress& progress) {
+            last = progress;
+            shown(progress);
+        };
+        if (options.verbosity > 0) std::cerr << "cmsweep " << CMSWEEP_VERSION << ": " << sweep.tasks.size() << " tasks on " << std::max(1, world.size() - 1) << " worker rank" << (world.size() > 2 ? "s" : "") << ", " << device << '\n';
+        if (world.size() == 1) {
+            const auto executor = make_executor(job, local_rank);
+            outcome = run_single(std::move(sweep), *executor, store, add);
+        } else {
+            const auto transport = make_mpi_transport(world);
+            outcome = run_master(std::move(sweep), *transport, store, add);
+        }
+    } else {
+        const auto transport = make_mpi_transport(world);
+        const auto executor = make_executor(job, local_rank);
+        outcome = run_worker(*transport, *executor, store, add);
+    }
+
+    const auto seconds = [](auto time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); };
+    const char* state = !outcome.fault.empty() ? "fault" : outcome.stopped ? "stopped" : "done";
+    if (outcome.fault.empty()) {
+        store.close({{"started", seconds(started)}, {"ended", seconds(std::chrono::system_clock::now())}, {"ranks", world.size()},
+                     {"hosts", host_name()}, {"version", CMSWEEP_VERSION}, {"outcome", state}});
+    }
+    int code = kDone;
+    if (world.rank() == 0) {
+        display.finish(snapshot_of(last, state));
+        if (!outcome.fault.empty()) std::cerr << "storage failure: " << outcome.fault << "\nthe results so far are safe; make room and run again\n";
+        if (outcome.stopped) std::cerr << "stopped early: run the same command again to continue\n";
+        if (outcome.failed + outcome.blocked > 0) {
+            std::cerr << outcome.failed << " results failed, " << outcome.blocked << " could not be computed because of them; see `cmsweep report "
+                      << prepared.at("store").get<std::string>() << "`\n";
+        }
+        if (outcome.failed + outcome.blocked > 0 || lead.failed_before > 0) code = kSomeFailed;
+        if (outcome.stopped) code = kStopped;
+        if (!outcome.fault.empty()) code = kInternal;
+        if (code == kDone && !lead.config.run.keep_checkpoints) remove_checkpoints(lead, job);
+    }
+    return on_rank_zero(world, [&] { return nlohmann::json(code); }).get<int>();
+}
+
+}  // namespace
+
+int run_command(const RunOptions& options, int& argc, char**& argv) {
+    MpiSession session(argc, argv);
+    const Communicator world = Communicator::world();
+    try {
+        return sweep_on(world, options);
+    } catch (const InputError& error) {
+        // All ranks throw it together, so that leaving is safe; one of them speaks.
+        if (world.rank() == 0) {
+            for (const auto& problem : error.problems()) std::cerr << problem << '\n';
+        }
+        return kWrongInput;
+    } catch (const std::exception& error) {
+        std::cerr << "rank " << world.rank() << ": " << error.what() << '\n';
+        if (world.size() > 1) world.abort(kInternal);
+        return kInternal;
+    }
+}
+
+}  // namespace cmsweep

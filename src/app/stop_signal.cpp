@@ -1,0 +1,34 @@
+#include "stop_signal.hpp"
+
+#include <csignal>
+#include <initializer_list>
+
+namespace cmsweep {
+namespace {
+
+// A signal handler may touch nothing else.
+volatile std::sig_atomic_t received = 0;
+
+extern "C" void note_signal(int number) {
+    if (number == SIGINT && received == SIGINT) {
+        std::signal(SIGINT, SIG_DFL);
+        std::raise(SIGINT);
+    }
+    received = number;
+}
+
+}  // namespace
+
+void catch_stop_signals() {
+    for (const int number : {SIGUSR1, SIGTERM, SIGINT}) {
+        struct sigaction action = {};
+        action.sa_handler = note_signal;
+        sigemptyset(&action.sa_mask);
+        action.sa_flags = SA_RESTART;
+        sigaction(number, &action, nullptr);
+    }
+}
+
+int stop_signal() { return received; }
+
+}  // namespace cmsweep

@@ -1,0 +1,177 @@
+#include "verdict.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include <boost/math/distributions/students_t.hpp>
+
+#include "cmsweep/core/merge/method.hpp"
+#include "cmsweep/plan/tables.hpp"
+
+namespace cmsweep {
+namespace {
+
+/// One setting at one layer with its rows by seed.
+struct Candidate {
+    const ExperimentRow* example = nullptr;
+    std::map<std::int64_t, const ExperimentRow*> by_seed;
+
+    double mean(double ExperimentRow::*field) const {
+        double sum = 0;
+        for (const auto& [seed, row] : by_seed) sum += row->*field;
+        return sum / static_cast<double>(by_seed.size());
+    }
+    /// Do the seeds hold different computations?
+    bool varies() const {
+        std::set<std::string> ids;
+        for (const auto& [seed, row] : by_seed) ids.insert(row->id);
+        return ids.size() > 1;
+    }
+};
+
+const Candidate* best_on_select(const std::vector<const Candidate*>& candidates) {
+    const Candidate* best = nullptr;
+    for (const auto* candidate : candidates) {
+        if (!best || candidate->mean(&ExperimentRow::loss_select) < best->mean(&ExperimentRow::loss_select)) best = candidate;
+    }
+    return best;
+}
+
+/// Paired gain of `candidate` over `single`: over seeds where they vary, else over the text's blocks.
+MeanInterval paired_gain(const Candidate& single, const Candidate& candidate, std::string& over) {
+    std::vector<double> differences;
+    if (candidate.varies() || single.varies()) {
+        over = "seeds";
+        for (const auto& [seed, row] : candidate.by_seed) {
+            const auto other = single.by_seed.find(seed);
+            if (other != single.by_seed.end()) differences.push_back(other->second->loss - row->loss);
+        }
+        if (differences.size() > 1) return mean_interval(differences);
+        differences.clear();
+    }
+    over = "text blocks";
+    for (std::size_t b = 0; b < 64; ++b) {
+        const double difference = single.example->block_loss[b] - candidate.example->block_loss[b];
+        if (std::isfinite(difference)) differences.push_back(difference);
+    }
+    return mean_interval(differences);
+}
+
+std::string recommend(const PairVerdict& verdict) {
+    // The cheapest family whose gain is certain and not certainly worse than the best one's.
+    const FamilyVerdict* best = nullptr;
+    for (const auto& family : verdict.families) {
+        if (family.low > 0 && (!best || family.gain > best->gain)) best = &family;
+    }
+    if (!best) return "do not combine: no family gains over " + verdict.best_single + " with certainty";
+    const FamilyVerdict* cheapest = best;
+    for (const auto& family : verdict.families) {
+        if (family.low > 0 && family.high >= best->gain && family.flops_ratio < cheapest->flops_ratio) cheapest = &family;
+    }
+    static const std::map<std::string, std::string> kWords{
+        {"parameter", "combine by parameters"}, {"activation", "combine by features"}, {"routing", "combine by routing"}, {"output", "combine at the outputs"}};
+    return kWords.at(cheapest->family) + ": " + cheapest->method + (cheapest->layer == "none" ? "" : ", layer " + cheapest->layer);
+}
+
+}  // namespace
+
+MeanInterval mean_interval(const std::vector<double>& differences) {
+    MeanInterval result;
+    result.n = static_cast<int>(differences.size());
+    const double infinity = std::numeric_limits<double>::infinity();
+    if (result.n == 0) return {std::numeric_limits<double>::quiet_NaN(), -infinity, infinity, 0};
+    for (const double d : differences) result.mean += d / result.n;
+    if (result.n == 1) {
+        result.low = -infinity;
+        result.high = infinity;
+        return result;
+    }
+    double squares = 0;
+    for (const double d : differences) squares += (d - result.mean) * (d - result.mean);
+    const double error = std::sqrt(squares / (result.n - 1) / result.n);
+    const double t = boost::math::quantile(boost::math::students_t(result.n - 1), 0.975);
+    result.low = result.mean - t * error;
+    result.high = result.mean + t * error;
+    return result;
+}
+
+std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows) {
+    using Group = std::tuple<std::string, std::vector<std::int64_t>, std::string>;
+    using Key = std::tuple<std::string, std::string, std::string>;  // method, setting, layer
+    std::map<Group, std::map<Key, Candidate>> groups;
+    std::vector<Group> order;
+    // Models alone: (name, degree, target).
+    std::map<std::tuple<std::string, std::int64_t, std::string>, Candidate> singles;
+    for (const auto& row : rows) {
+        if (!row.in_plan || row.status != static_cast<int>(RowStatus::done) || row.members.empty()) continue;
+        if (row.method == "specialist" || row.method == "base") {
+            auto& candidate = singles[{row.members[0], row.degrees[0], row.target}];
+            candidate.by_seed[row.seed] = &row;
+            if (!candidate.example) candidate.example = &row;
+            continue;
+        }
+        const Group group{row.pair, row.degrees, row.target};
+        if (!groups.count(group)) order.push_back(group);
+        auto& candidate = groups[group][{row.method, row.setting, row.layer}];
+        candidate.by_seed[row.seed] = &row;
+        if (!candidate.example) candidate.example = &row;
+    }
+
+    std::vector<PairVerdict> verdicts;
+    for (const auto& group : order) {
+        const auto& [pair, degrees, target] = group;
+        const auto& candidates = groups.at(group);
+        PairVerdict verdict;
+        verdict.pair = pair;
+        verdict.degrees = degrees;
+        verdict.target = target;
+        std::vector<const Candidate*> alone;
+        const auto base = singles.find({"base", 0, target});
+        if (base != singles.end()) {
+            alone.push_back(&base->second);
+            verdict.base_loss = base->second.mean(&ExperimentRow::loss);
+        }
+        const auto& members = candidates.begin()->second.example->members;
+        for (std::size_t m = 0; m < members.size(); ++m) {
+            const auto single = singles.find({members[m], degrees[m], target});
+            if (single != singles.end()) alone.push_back(&single->second);
+        }
+        const Candidate* single = best_on_select(alone);
+        if (!single) continue;
+        verdict.best_single = single->example->members[0];
+        verdict.best_single_loss = single->mean(&ExperimentRow::loss);
+
+        for (const Family family : {Family::parameter, Family::activation, Family::routing, Family::output}) {
+            std::vector<const Candidate*> of_family;
+            for (const auto& [key, candidate] : candidates) {
+                const MethodInfo* method = find_method(std::get<0>(key));
+                if (method && method->family == family) of_family.push_back(&candidate);
+            }
+            const Candidate* best = best_on_select(of_family);
+            if (!best) continue;
+            FamilyVerdict entry;
+            entry.family = family_name(family);
+            entry.method = best->example->method;
+            entry.setting = best->example->setting;
+            entry.layer = best->example->layer;
+            entry.loss = best->mean(&ExperimentRow::loss);
+            const MeanInterval gain = paired_gain(*single, *best, entry.over);
+            entry.gain = gain.mean;
+            entry.low = gain.low;
+            entry.high = gain.high;
+            entry.n = gain.n;
+            entry.stored_ratio = best->example->stored / single->example->stored;
+            entry.flops_ratio = best->example->flops / single->example->flops;
+            entry.target_tokens = best->example->target_tokens;
+            verdict.families.push_back(entry);
+        }
+        verdict.recommendation = recommend(verdict);
+        verdicts.push_back(std::move(verdict));
+    }
+    return verdicts;
+}
+
+}  // namespace cmsweep

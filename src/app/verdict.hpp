@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "results.hpp"
+
+namespace cmsweep {
+
+/// The best setting of one family for one pair, degree and target. Chosen on the select split, reported on test.
+struct FamilyVerdict {
+    std::string family;   ///< "parameter", "activation", "routing", "output"
+    std::string method, setting, layer;
+    double loss = 0;      ///< mean over seeds, test, nats
+    double gain = 0;      ///< loss of the best single model minus this one's, paired
+    double low = 0, high = 0;  ///< 95 % interval of the gain
+    int n = 0;            ///< seeds, or block losses
+    std::string over;     ///< what the interval is over: "seeds" or "text blocks"
+    double stored_ratio = 0, flops_ratio = 0;  ///< to one specialist
+    double target_tokens = 0;
+};
+
+struct PairVerdict {
+    std::string pair, target;
+    std::vector<std::int64_t> degrees;
+    std::string best_single;       ///< name of the best single model, chosen on select
+    double best_single_loss = 0;
+    double base_loss = 0;
+    std::vector<FamilyVerdict> families;
+    std::string recommendation;    ///< one sentence
+};
+
+/// Verdicts for every (pair, degrees, target) with done rows, in the order of the store.
+std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows);
+
+/// Mean and 95 % interval of paired differences by Student's t; n = 1 gives infinite bounds.
+struct MeanInterval {
+    double mean = 0, low = 0, high = 0;
+    int n = 0;
+};
+MeanInterval mean_interval(const std::vector<double>& differences);
+
+}  // namespace cmsweep
