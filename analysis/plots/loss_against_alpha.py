@@ -1,0 +1,64 @@
+"""Loss of interpolated models against the first member's weight, one line a degree; the ends are the specialists alone."""
+import numpy as np
+
+from sweep import Missing, best, difference, first_weight, interpolations
+
+from . import style
+
+NAME = "loss_against_alpha"
+METHODS = {"interpolate_features": "MLP outputs interpolated", "average": "parameters averaged", "slerp": "parameters, spherically"}
+
+
+def draw(sweep, pair, target):
+    members = sweep.members(pair)
+    if len(members) != 2:
+        raise Missing("a pair of two members (a weight alpha)")
+    methods = [m for m in METHODS if len(interpolations(sweep, pair, target, method=m))]
+    if not methods:
+        raise Missing("interpolate_features or average with an alpha between 0 and 1")
+    degrees = sweep.degrees(pair, target)
+    base = sweep.base(target)
+    styles = style.degree_styles(degrees)
+    figure, axes, room = style.new_figure(1, len(methods), max(6.4, 3.6 * len(methods)), 4.3, legend_lines=2)
+    used, optimum = [], {}
+    for axis, method in zip(axes[0], methods):
+        for degree in degrees:
+            rows = interpolations(sweep, pair, target, degree, method)
+            settings = {p: rows[p].dropna().unique() for p in sweep.experiments.attrs["parameters"] if p not in ("alpha", "weights")}
+            for parameter, values in settings.items():  # one curve a degree: the first of each other parameter
+                if len(values) > 1:
+                    rows = rows[rows[parameter] == values[0]]
+            entries = {float(first_weight(e.rows).iloc[0]): e for e in sweep.entries(rows)}
+            if method == methods[0] and entries:
+                optimum[degree] = best(list(entries.values()))
+            try:
+                entries[0.0] = sweep.specialist(members[1], degree, target)
+                entries[1.0] = sweep.specialist(members[0], degree, target)
+            except Missing:
+                pass
+            shares = sorted(entries)
+            intervals = [difference(entries[s], base) for s in shares]
+            used += intervals
+            style.line_with_intervals(axis, shares, [entries[s].loss for s in shares], intervals, label=f"degree {degree}", **styles[degree])
+            ends = [s for s in shares if s in (0.0, 1.0)]
+            axis.plot(ends, [entries[s].loss for s in ends], linestyle="", marker=styles[degree]["marker"], markerfacecolor="white",
+                      markeredgecolor=styles[degree]["color"], zorder=5)
+        axis.axhline(base.loss, label="base", **style.BASE)
+        axis.set_title(METHODS[method])
+        axis.set_xlabel(f"weight of {members[0]} (0: {members[1]} alone, 1: {members[0]} alone)")
+    axes[0][0].set_ylabel(f"loss on {target} (nat per token)")
+    low, high = min(a.get_ylim()[0] for a in axes[0]), max(a.get_ylim()[1] for a in axes[0])
+    for axis in axes[0]:
+        axis.set_ylim(low, high)
+    style.legend_below(room, axes[0][0], min(6, len(degrees) + 1))
+    return style.finish(figure, describe(methods[0], optimum, base), "Hollow: the specialists alone. Bars: 95 % intervals of the paired "
+                        f"difference to the base (Student's t; {style.sample_sizes(used)}). Test split.")
+
+
+def describe(method, optimum, base):
+    """What the best weight gains, at the degree where that is most (both chosen on select) and at the last."""
+    positive = {d: e for d, e in optimum.items() if d > 0} or optimum
+    peak, last = min(positive, key=lambda d: positive[d].loss_select), max(positive)
+    gains = {d: difference(base, positive[d]) for d in (peak, last)}
+    text = f"{style.capital(METHODS[method])}: most gained over the base at degree {peak}, {gains[peak].mean:+.3f} nat"
+    return text + (f"; at degree {last} {gains[last].mean:+.3f}" if last != peak else ", the last one run" if len(positive) > 1 else "")

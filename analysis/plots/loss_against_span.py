@@ -1,0 +1,59 @@
+"""Routing: loss against span, one line a degree, with the best interpolation and the ensemble beside."""
+from sweep import Missing, best, difference, interpolations, routes_by_span
+
+from . import style
+
+NAME = "loss_against_span"
+
+
+SHOWN = ("scope", "top_k", "steps", "train_on")
+
+
+def apart(entry, other):
+    """"0.030 nat below"."""
+    change = difference(entry, other).mean
+    return f"{abs(change):.3f} nat {'below' if change < 0 else 'above'}"
+
+
+def draw(sweep, pair, target):
+    rows, fixed = routes_by_span(sweep, pair, target)
+    degrees, base = sweep.degrees(pair, target), sweep.base(target)
+    styles, spans = style.degree_styles(degrees), sorted(int(s) for s in rows["span"].unique())
+    figure, axes, room = style.new_figure(1, 1, 6.4, 4.4, legend_lines=1 + len(degrees) // 5)
+    axis, used, title = axes[0][0], [], ""
+    beside = ["best interpolation", "ensemble"]
+    for degree in degrees:
+        others = {
+            beside[0]: sweep.entries(interpolations(sweep, pair, target, degree)),
+            beside[1]: sweep.entries(sweep.select(pair, target, degree, method="ensemble_probabilities")),
+        }
+        routed = {int(e["span"]): e for e in sweep.entries(rows[(rows["degree"] == degree).fillna(False).astype(bool)])}
+        nudge = (degrees.index(degree) - (len(degrees) - 1) / 2) * 0.07
+        look = {**styles[degree], "linestyle": ""}
+        for position, candidates in enumerate(others.values()):
+            if candidates:
+                entry = best(candidates)
+                used.append(difference(entry, base))
+                style.line_with_intervals(axis, [position + nudge], [entry.loss], used[-1:], markerfacecolor="white", **look)
+        if routed:
+            intervals = [difference(routed[s], base) for s in sorted(routed)]
+            used += intervals
+            style.line_with_intervals(axis, [len(beside) + spans.index(s) + nudge for s in sorted(routed)], [routed[s].loss for s in sorted(routed)],
+                                      intervals, label=f"degree {degree}", **styles[degree])
+            if len(routed) > 1:
+                least, most = min(routed), max(routed)
+                title = f"At degree {degree} "
+                if others[beside[0]]:
+                    title += f"routing over span {least} is {apart(routed[least], best(others[beside[0]]))} the best interpolation; "
+                title += f"span {most} is {apart(routed[most], routed[least])} span {least}"
+    axis.axhline(base.loss, label="base", **style.BASE)
+    axis.axvline(len(beside) - 0.5, color="0.8", linewidth=0.8)
+    axis.set_xticks(range(len(beside) + len(spans)), labels=beside + [f"routed, span {s}" for s in spans])
+    axis.set_ylabel(f"loss on {target} (nat per token)")
+    style.legend_below(room, axis, 5)
+    flops = {s: float(rows.loc[rows["span"] == s, "flops_per_token"].iloc[0]) / base["flops_per_token"] for s in spans}
+    cost = ", ".join(f"span {s} {flops[s]:.1f} x" for s in spans)
+    constants = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in fixed.items() if k in SHOWN)
+    return style.finish(figure, title or "Routing", f"Routers also adapt to the target's text: degree 0 shows how much that alone gives. FLOPs per token to the "
+                        f"base's: {cost}. Router: {constants}. Bars: 95 % intervals of the paired difference to the base (Student's t; "
+                        f"{style.sample_sizes(used)}).")

@@ -1,0 +1,139 @@
+"""How all figures look: Okabe and Ito's colours with a marker and a dash each, a lightness scale for degrees, so that they can
+be read in grey and by the colour-blind; and the parts that many figures share."""
+from __future__ import annotations
+
+import textwrap
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+SETTINGS = {
+    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "figure.titlesize": 11,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "0.9", "grid.linewidth": 0.6,
+    "axes.axisbelow": True, "legend.frameon": False, "lines.linewidth": 1.4, "lines.markersize": 5, "svg.hashsalt": "cmsweep",
+}
+FAMILY_STYLES = {
+    "parameter": dict(color="#0072B2", marker="o", linestyle="-"),
+    "activation": dict(color="#D55E00", marker="s", linestyle="--"),
+    "routing": dict(color="#009E73", marker="^", linestyle="-."),
+    "output": dict(color="#7B3F7D", marker="D", linestyle=":"),
+}
+FAMILY_WORDS = {"parameter": "parameters", "activation": "features", "routing": "routing", "output": "outputs"}
+BASE = dict(color="0.35", linestyle=(0, (6, 3)), linewidth=1.0)
+MARKERS = "os^DvPX*<>"
+DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))]
+NAMES_OF_METRICS = {"cka_debiased": "debiased CKA", "cka_linear": "linear CKA (biased)"}
+
+
+def metric_name(metric):
+    return NAMES_OF_METRICS.get(metric, metric)
+
+
+def capital(text):
+    return text[:1].upper() + text[1:]
+
+
+def new_figure(rows, columns, width, height, legend_lines=0):
+    """A figure, its axes (rows x columns), and below them room for a legend of that many lines (None without)."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    panel = (height - 0.7 - 0.2 * legend_lines) / rows
+    grid = figure.add_gridspec(rows + bool(legend_lines), columns, height_ratios=[panel] * rows + [0.2 * legend_lines] * bool(legend_lines))
+    axes = np.array([[figure.add_subplot(grid[r, c]) for c in range(columns)] for r in range(rows)], dtype=object)
+    room = figure.add_subplot(grid[rows, :]) if legend_lines else None
+    if room is not None:
+        room.axis("off")
+    return figure, axes, room
+
+
+def legend_below(room, axis, columns):
+    handles, labels = axis.get_legend_handles_labels()
+    room.legend(handles, labels, loc="center left", ncols=columns, borderaxespad=0, handlelength=3)
+
+
+def degree_styles(degrees):
+    """Degree -> line style: from light (little specialised) to dark, with a marker and a dash of its own."""
+    shades = matplotlib.colormaps["cividis"](np.linspace(0.85, 0.0, max(len(degrees), 2)))
+    return {degree: dict(color=shades[i], marker=MARKERS[i % len(MARKERS)], linestyle=DASHES[i % len(DASHES)])
+            for i, degree in enumerate(degrees)}
+
+
+def degree_axis(axis, degrees, label=True):
+    """A logarithmic axis that has room for degree 0, ticked at the degrees that were run."""
+    positive = [d for d in degrees if d > 0]
+    if positive and (0 in degrees or len(positive) > 2):
+        axis.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
+        axis.set_xlim(-0.2 * min(positive) if 0 in degrees else 0.8 * min(positive), 1.2 * max(positive))
+    shown = list(degrees) if len(degrees) <= 7 else [degrees[i] for i in np.unique(np.linspace(0, len(degrees) - 1, 7).round().astype(int))]
+    axis.xaxis.set_major_locator(FixedLocator(shown))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xticklabels([f"{d:g}" for d in shown])
+    if label:
+        axis.set_xlabel("degree (fine-tuning steps)")
+
+
+def nudged(degrees, step):
+    """The degrees moved a little, so that lines at the same degree do not hide each other."""
+    positive = [d for d in degrees if d > 0]
+    return [d * 1.04 ** step if d > 0 else 0.04 * step * min(positive, default=1) for d in degrees]
+
+
+def similarity_axis(axis, nearest, lowest):
+    """Linear from 0 to 1 where values spread; where all lie close to 1, logarithmic in the distance from 1, so that the null
+    near 0 and differences near 1 can be seen together. `nearest`: smallest distance from 1 to be seen; `lowest`: y limit."""
+    if nearest is None:
+        axis.set_ylim(min(-0.02, lowest), 1.04)
+        return
+    digits = min(6, int(np.ceil(-np.log10(nearest))))
+    smallest = 10.0 ** -digits
+
+    def distance(value):  # linear below `smallest`, so that 1 itself has a place
+        d = 1 - np.asarray(value, float)
+        return np.where(d < smallest, d / smallest, 1 + np.log10(np.maximum(d, smallest) / smallest))
+
+    def value(place):
+        place = np.asarray(place, float)
+        return 1 - np.where(place < 1, place * smallest, smallest * 10 ** (np.maximum(place, 1) - 1))
+
+    axis.set_yscale("function", functions=(lambda v: -distance(v), lambda p: value(-p)))
+    ticks = [1 - 10.0 ** -k for k in range(digits + 1)] + [1.0]
+    axis.yaxis.set_major_locator(FixedLocator(ticks))
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.set_yticklabels([f"{t:.{digits}f}".rstrip("0").rstrip(".") for t in ticks])
+    axis.set_ylim(min(-0.25, lowest), 1 + smallest / 2)  # room for the null near 0
+
+
+def line_with_intervals(axis, x, y, intervals, label=None, **style):
+    """A line through y with each point's interval, given as an interval of the point's difference to something fixed."""
+    below = [i.mean - i.low if np.isfinite(i.low) else 0 for i in intervals]
+    above = [i.high - i.mean if np.isfinite(i.high) else 0 for i in intervals]
+    axis.errorbar(x, y, yerr=[below, above], capsize=2.5, elinewidth=1, label=label, **style)
+
+
+def range_text(counts):
+    """"3" or "2 to 3"."""
+    low, high = min(counts), max(counts)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def sample_sizes(intervals):
+    """"3 seeds, or 64 text blocks where seeds do not vary" for the caption."""
+    sizes = {}
+    for interval in intervals:
+        if interval.n:
+            sizes.setdefault(interval.over, set()).add(interval.n)
+    words = {over: " or ".join(str(n) for n in sorted(ns)) + " " + over for over, ns in sizes.items()}
+    if not words:
+        return "none"
+    if "seeds" in words and "text blocks" in words:
+        return f"n = {words['seeds']}; {words['text blocks']} where seeds do not vary"
+    return "n = " + "; ".join(words.values())
+
+
+def finish(figure, title, caption):
+    """What is seen, above; how it was made, below."""
+    width = figure.get_size_inches()[0]
+    figure.suptitle("\n".join(textwrap.wrap(title, int(width * 11.5))), x=0.01, ha="left", fontweight="bold", fontsize=10)
+    figure.supxlabel("\n".join(textwrap.wrap(caption, int(width * 17))), x=0.01, ha="left", fontsize=7.5, color="0.3")
+    return figure

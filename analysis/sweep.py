@@ -1,0 +1,171 @@
+"""A sweep's results as the figures and findings ask for them: settings with their seeds, the best of several, paired differences."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+import cmsweep_reader
+from intervals import Interval, mean_interval
+
+
+class Missing(Exception):
+    """The store lacks what a figure or a finding needs; the message says what."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One way to combine (or a model alone): one row a seed."""
+    rows: pd.DataFrame    # a selection of Sweep.experiments, one row a seed
+    blocks: pd.DataFrame  # the block losses of these rows
+
+    @property
+    def loss(self):
+        return float(self.rows["loss"].mean())
+
+    @property
+    def loss_select(self):
+        return float(self.rows["loss_select"].mean())
+
+    @property
+    def varies(self):
+        """Did the seeds compute different things? If not, all rows are the same computation and say nothing of spread."""
+        return self.rows["id"].nunique() > 1
+
+    def __getitem__(self, column):
+        return self.rows[column].iloc[0]
+
+
+def difference(first: Entry, second: Entry) -> Interval:
+    """Test loss of `first` minus that of `second`, paired: by seed where seeds vary, else by block of the test text."""
+    if first.varies or second.varies:
+        by_seed = (first.rows.set_index("seed")["loss"] - second.rows.set_index("seed")["loss"]).dropna()
+        if len(by_seed) > 1:
+            return mean_interval(by_seed, "seeds")
+        if len(by_seed) == 0:
+            return mean_interval([], "seeds")
+        seed = by_seed.index[0]
+        first, second = first_of(first, seed), first_of(second, seed)
+    return mean_interval(first.blocks.to_numpy()[0] - second.blocks.to_numpy()[0], "text blocks")
+
+
+def first_of(entry, seed):
+    """The entry with that seed alone."""
+    at = entry.rows["seed"] == seed
+    return Entry(entry.rows[at], entry.blocks[at])
+
+
+class Sweep:
+    """The committed results of one store, or of several."""
+
+    def __init__(self, paths):
+        self.paths = paths
+        self.experiments = cmsweep_reader.experiments(paths)
+        self._blocks = cmsweep_reader.block_losses(paths)
+
+    # ---- what there is
+
+    @cached_property
+    def combinations(self):
+        """The rows that combine two or more members, alike in degree."""
+        df = self.experiments
+        return df[(df["family"] != "reference") & df["degree"].notna()]
+
+    def cases(self):
+        """(pair, target), in the store's order, with at least one combination."""
+        return list(self.combinations.groupby(["pair", "target"], observed=True, sort=True).groups)
+
+    def members(self, pair):
+        row = self.experiments[self.experiments["pair"] == pair].iloc[0]
+        return [row[c] for c in self.experiments.columns if c.startswith("member_") and isinstance(row[c], str)]
+
+    def degrees(self, pair, target):
+        df = self.combinations
+        return sorted(int(d) for d in df.loc[(df["pair"] == pair) & (df["target"] == target), "degree"].unique())
+
+    # ---- entries
+
+    def entry(self, rows) -> Entry:
+        rows = rows.sort_values("seed").drop_duplicates("seed")
+        return Entry(rows, self._blocks.loc[rows.index])
+
+    def entries(self, rows) -> list[Entry]:
+        """One a setting, layer and degree."""
+        return [self.entry(group) for _, group in rows.groupby(["method", "setting", "layer", "degree"], observed=True, sort=False)]
+
+    def select(self, pair, target, degree=None, **equal) -> pd.DataFrame:
+        """Combination rows of a pair on a target; `equal` are column = value conditions."""
+        df = self.combinations
+        keep = (df["pair"] == pair) & (df["target"] == target)
+        if degree is not None:
+            keep &= (df["degree"] == degree).fillna(False).astype(bool)
+        for column, value in equal.items():
+            if column not in df:
+                return df[:0]
+            keep &= df[column] == value
+        return df[keep]
+
+    def base(self, target):
+        df = self.experiments
+        return self._alone(df[(df["method"] == "base") & (df["target"] == target)], f"the base on {target}")
+
+    def specialist(self, name, degree, target):
+        df = self.experiments
+        rows = df[(df["method"] == "specialist") & (df["target"] == target) & (df["member_1"] == name) & (df["degree_1"] == degree)]
+        return self._alone(rows, f"specialist {name} at degree {degree} on {target}")
+
+    def _alone(self, rows, what):
+        if rows.empty:
+            raise Missing(f"the loss of {what}")
+        return self.entry(rows)
+
+    def best_single(self, pair, target, degree):
+        """The best of base and specialists, chosen on the select split."""
+        return best([self.base(target)] + [self.specialist(name, degree, target) for name in self.members(pair)])
+
+    def main_layer(self, rows):
+        """Where to look if the sweep combines at several layers: the whole stack if it is there, else what occurs most."""
+        layers = rows["layer"].astype(str).value_counts()
+        return "all" if "all" in layers else layers.index[0] if len(layers) else None
+
+
+def best(entries: list[Entry]) -> Entry:
+    """The lowest loss on the select split, among those with the most seeds."""
+    if not entries:
+        raise Missing("settings to choose from")
+    most = max(len(e.rows) for e in entries)
+    return min((e for e in entries if len(e.rows) == most), key=lambda e: e.loss_select)
+
+
+def first_weight(rows):
+    """Share of the first of two members, whatever the parameters were called; NaN where weights were not set."""
+    return rows["weight_1"] / (rows["weight_1"] + rows["weight_2"]) if "weight_2" in rows else rows["weight_1"] * np.nan
+
+
+def interpolations(sweep: Sweep, pair, target, degree=None, method=None) -> pd.DataFrame:
+    """Rows that truly mix two members' MLP outputs (or parameters, where features were not mixed), at the main layer,
+    without the ends, which are the parents."""
+    rows = sweep.select(pair, target, degree)
+    rows = rows[rows["method"].isin([method] if method else ["average", "interpolate_features"])]
+    if method is None:
+        features = rows[rows["method"] == "interpolate_features"]
+        rows = features if len(features) else rows
+    rows = rows[rows["layer"] == sweep.main_layer(rows)] if len(rows) else rows
+    share = first_weight(rows)
+    return rows[(share > 0) & (share < 1)]
+
+
+def routes_by_span(sweep: Sweep, pair, target):
+    """The rows of `route` at the main layer that differ in span alone: of all other parameters, those with the most spans and,
+    among these, the lowest select loss. Returns (rows, those parameters as a dict)."""
+    rows = sweep.select(pair, target)
+    rows = rows[rows["family"] == "routing"]
+    if rows.empty:
+        raise Missing("rows of method route")
+    rows = rows[rows["layer"] == sweep.main_layer(rows)]
+    others = [p for p in sweep.experiments.attrs["parameters"] if p != "span" and rows[p].notna().any()]
+    groups = [group for _, group in rows.groupby(others, dropna=False, observed=True)] if others else [rows]
+    group = min(groups, key=lambda g: (-g["span"].nunique(), g["loss_select"].mean()))
+    return group, {name: group[name].iloc[0] for name in others}

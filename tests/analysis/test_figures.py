@@ -1,0 +1,139 @@
+"""The figures: what is drawn, with which numbers, and what is said where data lack."""
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.container import ErrorbarContainer
+
+import figures
+import plots
+from plots import style
+from sweep import Missing, Sweep
+from synthetic_store import StoreBuilder, quickstart_like
+
+ALL = [module.NAME for module in (*plots.OF_A_SWEEP, *plots.OF_A_PAIR, *plots.OF_A_PAIR_ON_A_TARGET)]
+
+
+@pytest.fixture(scope="module")
+def sweep(synthetic):
+    return Sweep(synthetic)
+
+
+def errorbars(axis):
+    """label -> (x, y, low, high) of every line with intervals."""
+    found = {}
+    for container in axis.containers:
+        if isinstance(container, ErrorbarContainer):
+            line, _, (bars,) = container.lines
+            segments = np.array(bars.get_segments())
+            found[container.get_label()] = (line.get_xdata(), line.get_ydata(), segments[:, 0, 1], segments[:, 1, 1])
+    return found
+
+
+def test_every_figure_is_written_as_png_and_svg(synthetic, tmp_path, capsys):
+    assert figures.main([str(synthetic), "-o", str(tmp_path / "out")]) == 0
+    written = {p.name for p in (tmp_path / "out").iterdir()}
+    assert written == {f"{name}.{kind}" for name in ALL for kind in ("png", "svg")}
+    assert "not drawn" not in capsys.readouterr().out
+
+
+def test_the_same_store_gives_the_same_bytes(synthetic, tmp_path):
+    for folder in ("one", "two"):
+        figures.draw_all(synthetic, tmp_path / folder)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_alpha_curves_end_in_the_specialists_and_carry_intervals(sweep):
+    figure = plots.loss_against_alpha.draw(sweep, "code+math", "doctest")
+    shares, losses, low, high = errorbars(figure.axes[0])["degree 400"]
+    assert shares.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert losses == pytest.approx([2.4, 2.125, 2.1, 2.125, 2.5])  # 0: math alone, 1: code alone
+    assert high[2] - losses[2] == pytest.approx(0.009937, abs=1e-6)  # by hand in test_findings.py
+    assert losses[2] - low[2] == pytest.approx(0.009937, abs=1e-6)
+    assert "n = 3 seeds" in figure._supxlabel.get_text()
+
+
+def test_degree_0_has_intervals_over_text_blocks(sweep):
+    figure = plots.best_interpolation_against_degree.draw(sweep, "code+math", "doctest")
+    assert "64 text blocks where seeds do not vary" in figure._supxlabel.get_text().replace("\n", " ")
+    places, losses, low, high = errorbars(figure.axes[0])["MLP outputs interpolated"]
+    assert losses == pytest.approx([2.0, 1.9, 1.95, 2.1])
+    assert high[0] > losses[0] > low[0]
+
+
+def test_similarity_shows_null_and_ceiling_for_every_block(sweep):
+    figure = plots.similarity_against_degree.draw(sweep, "code+math")
+    panels = figure.axes[:6]  # 2 metrics x 3 blocks
+    assert [a.get_title() for a in panels] == ["block 0", "block 1", "block 2"] * 2
+    degrees, values, low, high = errorbars(panels[1])["code and math"]
+    assert degrees.tolist() == [0, 25, 100, 400] and values == pytest.approx([1, 0.805, 0.63, 0.28])
+    assert (low[1:] < values[1:]).all() and (high[1:] > values[1:]).all()
+    labels = panels[0].get_legend_handles_labels()[1]
+    assert "ceiling: code under two seeds" in labels and any(label.startswith("null") for label in labels)
+    assert "lower in 3 of 3" in figure._suptitle.get_text().replace("\n", " ")
+
+
+def test_a_similarity_close_to_one_is_drawn_by_its_distance_from_one():
+    axis = matplotlib.figure.Figure().subplots()
+    style.similarity_axis(axis, nearest=0.004, lowest=-0.02)
+    transform = axis.yaxis.get_transform()
+    places = transform.transform(np.array([0.0, 0.9, 0.99, 0.999, 1.0]))
+    assert np.diff(places) == pytest.approx(1)  # a decade of distance each, and 1 itself above
+    assert transform.inverted().transform(places) == pytest.approx([0.0, 0.9, 0.99, 0.999, 1.0])
+
+
+def test_spans_stand_beside_interpolation_and_ensemble(sweep):
+    figure = plots.loss_against_span.draw(sweep, "code+math", "doctest")
+    labels = [t.get_text() for t in figure.axes[0].get_xticklabels()]
+    assert labels == ["best interpolation", "ensemble", "routed, span 1", "routed, span 2"]
+    _, losses, _, _ = errorbars(figure.axes[0])["degree 400"]
+    assert losses == pytest.approx([1.723, 1.673])
+    title = figure._suptitle.get_text().replace("\n", " ")
+    assert "span 1 is 0.377 nat below the best interpolation; span 2 is 0.050 nat below span 1" in title
+    assert "span 1 2.0 x, span 2 4.0 x" in figure._supxlabel.get_text().replace("\n", " ")
+
+
+def test_the_best_of_every_family_stands_beside_the_parents(sweep):
+    figure = plots.best_merge_against_degree.draw(sweep, "code+math", "doctest")
+    lines = errorbars(figure.axes[0])
+    assert set(lines) == {"parameters", "features", "routing", "outputs", "code alone", "math alone"}
+    assert lines["parameters"][1] == pytest.approx([2.0, 1.92, 1.97, 2.12])
+    assert "routing (route) is best; gain over the best single model +0.327 nat" in figure._suptitle.get_text().replace("\n", " ")
+
+
+def test_lines_differ_in_more_than_colour(sweep):
+    degrees = style.degree_styles(range(7))
+    assert len({(s["marker"], str(s["linestyle"])) for s in degrees.values()}) == 7
+    lightness = [np.dot(s["color"][:3], (0.2126, 0.7152, 0.0722)) for s in degrees.values()]
+    assert (np.diff(lightness) < -0.02).all()  # from light to dark, in grey too
+    assert len({(s["marker"], s["linestyle"]) for s in style.FAMILY_STYLES.values()}) == 4
+
+
+def test_several_pairs_get_figures_of_their_own(tmp_path):
+    store = quickstart_like()
+    store.experiment("average", ["code", "prose"], [25, 25], {"alpha": 0.5}, layer="all", loss=1.9, weights=[0.5, 0.5])
+    written, missing = figures.draw_all(store.write(tmp_path / "two_pairs.h5"), tmp_path / "out")
+    names = {p.stem for p in written}
+    assert "loss_against_alpha-code+math-doctest" in names and "similarity_maps-code+math" in names
+    lacking = dict(missing)
+    assert "comparisons between the members" in lacking["similarity_maps-code+prose"]
+    assert "specialist code at degree 25" not in lacking.get("loss_against_alpha-code+prose-doctest", "")
+    assert lacking["loss_against_span-code+prose-doctest"] == "rows of method route"
+
+
+def test_a_store_without_combinations_says_so(tmp_path, capsys):
+    store = StoreBuilder()
+    store.experiment("base", ["base"], [0])
+    assert figures.main([str(store.write(tmp_path / "bare.h5")), "-o", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "training curves" in printed and "combinations of members alike in degree" in printed
+
+
+def test_a_file_that_is_no_store_gives_exit_code_2(tmp_path, capsys):
+    assert figures.main([str(tmp_path / "none.h5"), "-o", str(tmp_path)]) == 2
+    assert "none.h5: no such store" in capsys.readouterr().err
+
+
+def test_the_real_store_gives_every_figure(quickstart, tmp_path):
+    written, missing = figures.draw_all(quickstart, tmp_path)
+    assert missing == [] and {p.stem for p in written} == set(ALL)

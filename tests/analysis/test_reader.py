@@ -1,0 +1,214 @@
+"""The reader, on stores with known contents."""
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import cmsweep_reader
+from synthetic_store import FAILED, StoreBuilder
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Two members or three, a failed row, a pending one, one out of plan, one that a crash left without its commit word."""
+    store = StoreBuilder("small", blocks=2, members=3)
+    store.experiment("base", ["base"], [0], loss=2.0)
+    store.experiment("average", ["code", "math"], [100, 100], {"alpha": 0.25, "weights": None}, seed=3, layer="all", loss=1.5,
+                     weights=[0.25, 0.75], block_loss=[1.0, 2.0], similarity_member=np.array([[0.9, 0.8], [0.7, 0.6]]),
+                     similarity_base=np.array([0.5, 0.4]))
+    store.experiment("route", ["code", "math", "prose"], [100, 400, 100], {"span": 2, "top_k": "all", "target": "x"}, layer="0-1", loss=1.25)
+    store.experiment("slerp", ["code", "math"], [25, 25], {"alpha": 0.5}, status=FAILED, message="the loss is not finite é", loss=np.nan, tokens=-1)
+    store.experiment("slerp", ["code", "math"], [50, 50], {"alpha": 0.5}, status=0)
+    store.experiment("slerp", ["code", "math"], [75, 75], {"alpha": 0.5}, commit=0)
+    store.experiment("slerp", ["code", "math"], [80, 80], {"alpha": 0.5}, commit=1)  # no cmsweep commit word
+    store.experiment("slerp", ["code", "math"], [99, 99], {"alpha": 0.5}, in_plan=0)
+    store.comparison("code", 100, "math", 100, [[0.9, 0.2], [0.3, 0.8]], seed=3, metric="cka_debiased", null_p95=0.05)
+    store.comparison("code", 100, "math", 100, [[0.95, 0.2], [0.3, 0.85]], seed=3, metric="cka_linear")
+    return store.write(tmp_path / "small.h5")
+
+
+def test_only_committed_rows_of_the_plan_are_given(small):
+    df = cmsweep_reader.experiments(small)
+    assert list(df["method"]) == ["base", "average", "route"]
+    assert set(df["status"]) == {"done"}
+
+
+def test_failed_rows_and_rows_outside_the_plan_come_on_request(small):
+    df = cmsweep_reader.experiments(small, failed=True)
+    failed = df[df["status"] == "failed"]
+    assert list(failed["degree"]) == [25]
+    assert failed["message"].item() == "the loss is not finite é"
+    assert np.isnan(failed["loss"].item()) and failed["tokens"].isna().item()  # padding: NaN, and -1 in integers
+    assert 99 in set(cmsweep_reader.experiments(small, outside_plan=True)["degree"])
+
+
+def test_codes_become_names_in_categories(small):
+    df = cmsweep_reader.experiments(small)
+    row = df[df["method"] == "average"].iloc[0]
+    assert (row["pair"], row["target"], row["layer"], row["family"]) == ("code+math", "doctest", "all", "parameter")
+    assert (row["member_1"], row["member_2"], row["seed"]) == ("code", "math", 3)
+    assert row["loss"] == 1.5 and row["weight_1"] == 0.25
+    for column in ("pair", "method", "setting", "target", "layer", "status", "family", "member_1"):
+        assert df[column].dtype == "category", column
+
+
+def test_absent_members_are_missing_and_unlike_degrees_have_no_common_one(small):
+    df = cmsweep_reader.experiments(small).set_index("method")
+    assert df.loc["average", "degree"] == 100
+    assert pd.isna(df.loc["average", "member_3"]) and pd.isna(df.loc["average", "degree_3"]) and np.isnan(df.loc["average", "weight_3"])
+    assert [df.loc["route", f"degree_{m}"] for m in (1, 2, 3)] == [100, 400, 100]
+    assert pd.isna(df.loc["route", "degree"])
+
+
+def test_parameters_are_columns_and_never_hide_others(small):
+    df = cmsweep_reader.experiments(small).set_index("method")
+    assert df.loc["average", "alpha"] == 0.25 and np.isnan(df.loc["route", "alpha"])
+    assert df.loc["route", "span"] == 2 and df.loc["route", "top_k"] == "all"
+    assert df.loc["route", "target"] == "doctest" and df.loc["route", "parameter_target"] == "x"
+
+
+def test_units_and_meanings_are_in_attrs(small):
+    attributes = cmsweep_reader.experiments(small).attrs
+    assert attributes["units"]["loss"] == "nat" and attributes["units"]["degree_2"] == "step" and attributes["units"]["seconds"] == "s"
+    assert attributes["descriptions"]["loss"] == "what loss means"
+
+
+def test_block_losses_and_similarity_after_merge_go_with_the_rows(small):
+    df = cmsweep_reader.experiments(small)
+    row = df.index[df["method"] == "average"][0]
+    losses = cmsweep_reader.block_losses(small)
+    assert losses.shape == (3, 64) and list(losses.index) == list(df.index)
+    assert list(losses.loc[row, :1]) == [1.0, 2.0] and losses.loc[row, 2:].isna().all()
+    after = cmsweep_reader.similarity_after_merge(small).sel(row=row)
+    assert after["similarity_member"].sel(member=2).values.tolist() == [0.7, 0.6]
+    assert np.isnan(after["similarity_member"].sel(member=3).values).all()
+
+
+def test_similarity_is_labelled(small):
+    data = cmsweep_reader.similarity(small, "cka_debiased")
+    assert data["value"].dims == ("comparison", "degree", "seed", "layer_a", "layer_b")
+    one = data.sel(comparison="code ~ math", degree=100, seed=3)
+    assert one["value"].sel(layer_a=1, layer_b=0).item() == 0.3  # rows are the first model's blocks
+    assert one["low"].sel(layer_a=1, layer_b=0).item() == pytest.approx(0.28)
+    assert one["null_p95"].values.max() == 0.05
+    assert one["model_a"].item() == "code" and data["value"].attrs["units"] == "1"
+
+
+def test_similarity_names_what_there_is_when_nothing_fits(small):
+    with pytest.raises(KeyError, match="cka_debiased, cka_linear"):
+        cmsweep_reader.similarity(small, "rsa")
+    with pytest.raises(KeyError, match="against = 'base'.*pair"):
+        cmsweep_reader.similarity(small, "cka_linear", "base")
+    with pytest.raises(ValueError, match="expected one of pair, base, self, seeds"):
+        cmsweep_reader.similarity(small, "cka_linear", "nobody")
+
+
+def test_every_kind_of_comparison_has_its_axes(tmp_path):
+    store = StoreBuilder(blocks=1)
+    store.comparison("code", 100, "math", 400, [[0.1]], probe="prose")
+    store.comparison("code", 100, "code", 400, [[0.2]])
+    store.comparison("code", 100, "code", 100, [[0.3]], seed=0, seed_b=2)
+    store.comparison("code", 100, "base", 0, [[0.4]])
+    store.comparison("code", 100, "code#1", 100, [[0.5]])
+    path = store.write(tmp_path / "kinds.h5")
+    read = lambda against, **where: cmsweep_reader.similarity(path, "cka_debiased", against, **where)["value"]
+    assert read("pair", probe="prose").sel(degree=100, degree_b=400).item() == 0.1
+    assert read("self", probe="doctest").sel(degree=100, degree_b=400).item() == 0.2
+    assert read("seeds", probe="doctest").sel(seed=0, seed_b=2).item() == 0.3
+    assert read("base", probe="doctest").sel(comparison="code ~ base").item() == 0.4
+    assert read("pair", probe="doctest").sel(comparison="code ~ code#1").item() == 0.5  # a twin is another model
+    with pytest.raises(KeyError, match="several probes"):
+        read("pair")
+
+
+def test_comparisons_that_were_not_made_are_nan(tmp_path):
+    store = StoreBuilder(blocks=1)
+    store.comparison("code", 25, "math", 25, [[0.9]], seed=0)
+    store.comparison("code", 50, "math", 50, [[0.8]], seed=1)
+    values = cmsweep_reader.similarity(store.write(tmp_path / "holes.h5"), "cka_debiased")["value"].squeeze()
+    assert values.sel(degree=25, seed=0).item() == 0.9 and np.isnan(values.sel(degree=25, seed=1).item())
+
+
+def test_training_routing_and_runs(synthetic):
+    curve = cmsweep_reader.training(synthetic).query("model == 'math' and seed == 2")
+    assert list(curve["step"]) == [0, 1, 2, 3]  # the padding up to the longest trajectory is gone
+    assert curve["loss"].tolist() == [2.0, 1.8, 1.7, 1.62]
+    weights = cmsweep_reader.routing(synthetic)
+    assert weights.query("span == 1")["weight"].unique().tolist() == [0.5]
+    one = weights.query("span == 2 and seed == 1 and degree == 100")
+    assert len(one) == 3 * 4 and one.groupby("block")["weight"].sum().tolist() == [1.0, 1.0, 1.0]
+    runs = cmsweep_reader.runs(synthetic)
+    assert len(runs) == 1  # free slots are left out
+    assert runs["ranks"].item() == 3 and runs["ended"].item() - runs["started"].item() == pd.Timedelta(seconds=60)
+
+
+def test_several_stores_are_one_and_shared_rows_count_once(tmp_path):
+    one, two = StoreBuilder("one", blocks=1), StoreBuilder("two", blocks=2)
+    for store in (one, two):
+        store.experiment("average", ["code", "math"], [25, 25], {"alpha": 0.5}, loss=1.0)
+        store.comparison("code", 25, "math", 25, np.full((store.sizes["block"],) * 2, 0.5))
+    two.experiment("average", ["code", "prose"], [25, 25], {"alpha": 0.5}, loss=3.0, block_loss=[3.0])
+    two.comparison("code", 25, "prose", 25, [[0.7, 0.6], [0.5, 0.4]])
+    paths = [one.write(tmp_path / "one.h5"), two.write(tmp_path / "two.h5")]
+    df = cmsweep_reader.experiments(paths)
+    assert list(df["pair"]) == ["code+math", "code+prose"] and list(df["sweep"]) == ["one", "two"]
+    assert df["pair"].dtype == "category"
+    assert cmsweep_reader.block_losses(paths).iloc[1, 0] == 3.0
+    data = cmsweep_reader.similarity(paths, "cka_debiased")["value"]
+    assert list(data["comparison"].values) == ["code ~ math", "code ~ prose"]
+    assert np.isnan(data.sel(comparison="code ~ math", layer_a=1, layer_b=1)).all()
+
+
+def test_another_schema_is_refused_naming_both(tmp_path):
+    path = StoreBuilder(schema=7).write(tmp_path / "newer.h5")
+    with pytest.raises(cmsweep_reader.StoreError, match=r"newer\.h5: store schema 7, this reader reads schema 1"):
+        cmsweep_reader.experiments(path)
+
+
+def test_files_that_are_no_stores_are_refused(tmp_path):
+    (tmp_path / "text.h5").write_text("no HDF5")
+    h5py.File(tmp_path / "other.h5", "w").close()
+    for name, message in (("none.h5", "no such store"), ("text.h5", "cannot be opened as an HDF5 file"), ("other.h5", "no cmsweep store")):
+        with pytest.raises(cmsweep_reader.StoreError, match=message):
+            cmsweep_reader.experiments(tmp_path / name)
+
+
+def test_a_row_that_is_rewritten_while_it_is_read_is_left_out(small, monkeypatch):
+    real = cmsweep_reader._decoded
+    state = {"done": False}
+
+    def meddle(array):
+        if not state["done"]:  # a retried row: its commit word is cleared between the two times the reader looks
+            state["done"] = True
+            with open(small, "r+b") as file:
+                with h5py.File(small, "r") as store:
+                    offset = store["experiments/commit"].id.get_offset() + 8
+                file.seek(offset)
+                file.write(bytes(8))
+        return real(array)
+
+    monkeypatch.setattr(cmsweep_reader, "_decoded", meddle)
+    assert "average" not in set(cmsweep_reader.experiments(small)["method"])
+
+
+def test_plain_pandas_and_xarray_open_the_groups(synthetic):
+    with h5py.File(synthetic) as file:
+        frame = pd.DataFrame({name: d[:] for name, d in file["experiments"].items() if d.ndim == 1})
+        assert len(frame) == len(cmsweep_reader.experiments(synthetic))
+    with xr.open_dataset(synthetic, group="experiments", engine="h5netcdf") as data:
+        assert data["block_loss"].dims == ("row", "loss_block") and data["loss"].attrs["units"] == "nat"
+
+
+def test_the_real_store_reads(quickstart):
+    df = cmsweep_reader.experiments(quickstart)
+    assert {"specialist", "base", "average", "interpolate_features", "route", "ensemble_probabilities"} <= set(df["method"])
+    assert "unknown" not in set(df["family"])
+    assert df["loss"].between(0, 8).all() and df["id"].str.fullmatch("[0-9a-f]{32}").all()
+    assert (cmsweep_reader.block_losses(quickstart).mean(axis=1) - df["loss"]).abs().max() < 0.1
+    base = df[df["method"] == "base"]["loss"].unique()
+    assert len(base) == 1 and (df[(df["method"] == "specialist") & (df["degree"] == 0)]["loss"] == base[0]).all()
+    value = cmsweep_reader.similarity(quickstart, "cka_debiased")["value"].sel(degree=0).isel(comparison=0, seed=0).values
+    assert np.diag(value) == pytest.approx(1, abs=1e-9)  # two specialists at degree 0 are the base
+    weights = cmsweep_reader.routing(quickstart).groupby(["id", "seed", "block"])["weight"].sum()
+    assert weights.to_numpy() == pytest.approx(1, abs=1e-5)  # float32 softmax, averaged
