@@ -3,11 +3,10 @@
 #include <map>
 #include <ostream>
 
-#include <nlohmann/json.hpp>
-
 #include "cmsweep/plan/tables.hpp"
 #include "commands.hpp"
 #include "exit_code.hpp"
+#include "setting_text.hpp"
 #include "text_table.hpp"
 #include "verdict.hpp"
 
@@ -19,25 +18,17 @@ std::string degree_text(const std::vector<std::int64_t>& degrees) {
     for (const auto degree : degrees) alike = alike && degree == degrees[0];
     if (alike) return std::to_string(degrees[0]);
     std::string text;
-    for (const auto degree : degrees) text += (text.empty() ? "" : "/") + std::to_string(degree);
-    return text;
-}
-
-/// {"alpha":0.5,"site":"mlp","weights":null} -> "alpha 0.5, site mlp": what tells settings apart.
-std::string setting_text(const std::string& canonical) {
-    std::string text;
-    const auto json = nlohmann::json::parse(canonical, nullptr, false);
-    if (!json.is_object()) return canonical;
-    for (const auto& [key, value] : json.items()) {
-        if (value.is_null()) continue;
-        text += (text.empty() ? "" : ", ") + key + " " + (value.is_string() ? value.get<std::string>() : value.dump());
+    for (const auto degree : degrees) {
+        if (!text.empty()) text += '/';
+        text += std::to_string(degree);
     }
     return text;
 }
 
 std::string interval_text(const FamilyVerdict& family) {
     if (!std::isfinite(family.low)) return "[no interval, n = 1]";
-    return "[" + fixed(family.low, 4) + ", " + fixed(family.high, 4) + "]";
+    std::string text(1, '[');
+    return text.append(fixed(family.low, 4)).append(", ").append(fixed(family.high, 4)).append("]");
 }
 
 }  // namespace
@@ -50,6 +41,7 @@ int report_command(const std::filesystem::path& store, std::ostream& out) {
     }
     out << store.string() << ": " << by_status[1] << " experiments done, " << by_status[2] + by_status[3] << " failed, "
         << by_status[0] << " pending\n";
+    const SettingText setting_text(rows);
     const auto verdicts = make_verdicts(rows);
     if (verdicts.empty()) out << "No combination has been evaluated yet.\n";
     std::string heading;
@@ -61,8 +53,10 @@ int report_command(const std::filesystem::path& store, std::ostream& out) {
             << fixed(verdict.best_single_loss, 4) << " nat (base " << fixed(verdict.base_loss, 4) << ")\n";
         TextTable table({"family", "best setting (chosen on select)", "layer", "loss", "gain", "95 % interval", "over", "stored", "FLOPs"});
         for (const auto& family : verdict.families) {
-            const std::string settings = setting_text(family.setting);
-            table.add({family.family, family.method + (settings.empty() ? "" : " (" + settings + ")"), family.layer, fixed(family.loss, 4), fixed(family.gain, 4), interval_text(family),
+            const std::string settings = setting_text(family.method, family.setting);
+            std::string method = family.method;
+            if (!settings.empty()) method.append(" (").append(settings).append(")");
+            table.add({family.family, method, family.layer, fixed(family.loss, 4), fixed(family.gain, 4), interval_text(family),
                        std::to_string(family.n) + " " + family.over, fixed(family.stored_ratio, 2) + " x", fixed(family.flops_ratio, 2) + " x"});
         }
         table.print(out, "  ");
@@ -73,7 +67,7 @@ int report_command(const std::filesystem::path& store, std::ostream& out) {
         TextTable table({"pair", "degree", "layer", "method", "setting", "target", "seed", "message"});
         for (const auto& row : rows) {
             if (!row.in_plan || row.status < static_cast<int>(RowStatus::failed)) continue;
-            table.add({row.pair, row.degrees.empty() ? "" : degree_text(row.degrees), row.layer, row.method, setting_text(row.setting), row.target,
+            table.add({row.pair, row.degrees.empty() ? "" : degree_text(row.degrees), row.layer, row.method, setting_text(row.method, row.setting), row.target,
                        std::to_string(row.seed), row.message});
         }
         table.print(out, "  ");
