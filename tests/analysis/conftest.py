@@ -7,6 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 for folder in (ROOT / "analysis", Path(__file__).parent):
     sys.path.insert(0, str(folder))
 
+import real_store  # noqa: E402
 import synthetic_store  # noqa: E402
 
 
@@ -17,9 +18,13 @@ def synthetic(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def quickstart():
-    """The real store of the quickstart, where it has been run."""
+def quickstart_or_synthetic(synthetic):
+    """The real store of the quickstart where it has been run, else one in its shape."""
     path = ROOT / "results" / "quickstart.h5"
-    if not path.exists():
-        pytest.skip("results/quickstart.h5 is not there: run ./jobs/quickstart.sh")
-    return path
+    return path if path.exists() else synthetic
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory):
+    """A small store that the real program wrote."""
+    return real_store.make(tmp_path_factory.mktemp("real"))

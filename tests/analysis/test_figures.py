@@ -134,6 +134,6 @@ def test_a_file_that_is_no_store_gives_exit_code_2(tmp_path, capsys):
     assert "none.h5: no such store" in capsys.readouterr().err
 
 
-def test_the_real_store_gives_every_figure(quickstart, tmp_path):
-    written, missing = figures.draw_all(quickstart, tmp_path)
+def test_the_real_store_gives_every_figure(real, tmp_path):
+    written, missing = figures.draw_all(real, tmp_path)
     assert missing == [] and {p.stem for p in written} == set(ALL)

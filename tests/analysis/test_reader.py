@@ -200,15 +200,15 @@ def test_plain_pandas_and_xarray_open_the_groups(synthetic):
         assert data["block_loss"].dims == ("row", "loss_block") and data["loss"].attrs["units"] == "nat"
 
 
-def test_the_real_store_reads(quickstart):
-    df = cmsweep_reader.experiments(quickstart)
+def test_the_real_store_reads(real):
+    df = cmsweep_reader.experiments(real)
     assert {"specialist", "base", "average", "interpolate_features", "route", "ensemble_probabilities"} <= set(df["method"])
     assert "unknown" not in set(df["family"])
     assert df["loss"].between(0, 8).all() and df["id"].str.fullmatch("[0-9a-f]{32}").all()
-    assert (cmsweep_reader.block_losses(quickstart).mean(axis=1) - df["loss"]).abs().max() < 0.1
+    assert (cmsweep_reader.block_losses(real).mean(axis=1) - df["loss"]).abs().max() < 0.1
     base = df[df["method"] == "base"]["loss"].unique()
     assert len(base) == 1 and (df[(df["method"] == "specialist") & (df["degree"] == 0)]["loss"] == base[0]).all()
-    value = cmsweep_reader.similarity(quickstart, "cka_debiased")["value"].sel(degree=0).isel(comparison=0, seed=0).values
+    value = cmsweep_reader.similarity(real, "cka_debiased")["value"].sel(degree=0).isel(comparison=0, seed=0).values
     assert np.diag(value) == pytest.approx(1, abs=1e-9)  # two specialists at degree 0 are the base
-    weights = cmsweep_reader.routing(quickstart).groupby(["id", "seed", "block"])["weight"].sum()
+    weights = cmsweep_reader.routing(real).groupby(["id", "seed", "block"])["weight"].sum()
     assert weights.to_numpy() == pytest.approx(1, abs=1e-5)  # float32 softmax, averaged
