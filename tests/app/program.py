@@ -1,0 +1,160 @@
+"""Running cmsweep, and reading what it stored."""
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+CMSWEEP = os.environ.get("CMSWEEP", str(Path(__file__).resolve().parents[2] / "build/release/bin/cmsweep"))
+TABLES = ("experiments", "similarity", "training", "routing")
+HOW_IT_WAS_MADE = {"rank", "attempt", "seconds"}  # columns that may differ between two runs of one sweep
+DONE, FAILED, STOPPED, WRONG_INPUT, SOME_FAILED = 1, 2, 75, 2, 1
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
+               "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+for _name in [name for name in ENVIRONMENT if name.startswith("SLURM_")]:
+    del ENVIRONMENT[_name]  # the tests' own allocation is not the sweep's
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    def __str__(self):
+        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+def command(*arguments, ranks: int = 0) -> list[str]:
+    launcher = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks else []
+    return launcher + [CMSWEEP, *map(str, arguments)]
+
+
+def run(*arguments, ranks: int = 0, timeout: float = 120) -> Result:
+    """Runs to the end. `ranks` = 0: without mpirun."""
+    done = subprocess.run(command(*arguments, ranks=ranks), env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def run_well(*arguments, ranks: int = 0, timeout: float = 120) -> Result:
+    result = run(*arguments, ranks=ranks, timeout=timeout)
+    assert result.code == 0, f"{' '.join(map(str, arguments))}: {result}"
+    return result
+
+
+def start(*arguments, ranks: int = 0) -> subprocess.Popen:
+    """Starts in a process group of its own, so that all of it can be signalled."""
+    return subprocess.Popen(command(*arguments, ranks=ranks), env=ENVIRONMENT, text=True, start_new_session=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def finish(process: subprocess.Popen, timeout: float = 60) -> Result:
+    out, err = process.communicate(timeout=timeout)
+    return Result(process.returncode, out, err)
+
+
+# ---- stores
+
+def committed(store: Path, table: str = "experiments") -> int:
+    """Committed rows, also while a sweep runs; 0 before there is a store."""
+    try:
+        with h5py.File(store, "r") as file:
+            return int(np.count_nonzero(file[table]["commit"][:]))
+    except OSError:
+        return 0
+
+
+def wait_for(condition, process: subprocess.Popen, timeout: float = 60) -> None:
+    """Until the condition holds; fails if the process ends before."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert process.poll() is None, f"the sweep ended before it could be disturbed: {finish(process)}"
+        assert time.monotonic() < end, "the condition never held"
+        time.sleep(0.02)
+
+
+def columns(store: Path, table: str) -> dict[str, np.ndarray]:
+    """Every column of a table, as stored; scales of dimensions are left out."""
+    with h5py.File(store, "r") as file:
+        return {name: data[:] for name, data in file[table].items() if data.attrs.get("CLASS") != b"DIMENSION_SCALE"}
+
+
+def statuses(store: Path, table: str = "experiments", in_plan: int = 1) -> list[int]:
+    data = columns(store, table)
+    return list(data["status"][data["in_plan"] == in_plan])
+
+
+def assert_all_done(store: Path) -> None:
+    for table in TABLES:
+        assert set(statuses(store, table)) <= {DONE}, f"{table}: {statuses(store, table)}"
+
+
+def assert_same_results(a: Path, b: Path) -> None:
+    """Two stores of one plan hold the same bits in every column that does not tell how they were made."""
+    for table in TABLES:
+        first, second = columns(a, table), columns(b, table)
+        assert first.keys() == second.keys()
+        assert len(first["id"]) > 0 or table == "routing"
+        for name in first.keys() - HOW_IT_WAS_MADE:
+            assert first[name].shape == second[name].shape, f"{table}/{name}"
+            different = np.flatnonzero([x.tobytes() != y.tobytes() for x, y in zip(first[name], second[name])])
+            assert different.size == 0, (f"{table}/{name}: rows {different[:5]} of {len(first[name])} differ: "
+                                         f"{first[name][different[:2]]} and {second[name][different[:2]]}")
+
+
+def names_of(store: Path, axis: str) -> list[str]:
+    with h5py.File(store, "r") as file:
+        return [name.decode() for name in file[f"axes/{axis}/name"][:]]
+
+
+def labelled_rows(store: Path, table: str = "experiments") -> dict[tuple, dict[str, np.ndarray]]:
+    """Rows by their id and labels, names instead of codes; the values of every column of the row."""
+    data = columns(store, table)
+    coded, plain = {}, []
+    with h5py.File(store, "r") as file:
+        for name in data:
+            axis = file[table][name].attrs.get("axis_table")
+            if axis is not None:
+                coded[name] = [text.decode() for text in file[axis]["name"][:]]
+    plain = [name for name in ("seed", "seed_b", "degree", "degree_a", "degree_b", "layer_first", "layer_last") if name in data]
+    rows = {}
+    for row in range(len(data["id"])):
+        def names(column):
+            return tuple(coded[column][code] for code in np.atleast_1d(data[column][row]) if code >= 0)
+        key = (data["id"][row].decode(), *(names(column) for column in sorted(coded)),
+               *(tuple(value for value in np.atleast_1d(data[column][row]) if value >= 0) for column in plain))
+        assert key not in rows, f"{table}: two rows are {key}"
+        rows[key] = {name: values[row] for name, values in data.items()}
+    return rows
+
+
+def assert_rows_kept(before: dict, after: dict) -> None:
+    """Every row of `before` is in `after`, computed once: the same bits, `attempt`, `rank` and `seconds` included."""
+    for key, row in before.items():
+        assert key in after, f"lost: {key}"
+        for name, value in row.items():
+            if name == "in_plan":
+                continue
+            new = after[key][name]
+            kept = new[tuple(slice(size) for size in np.shape(value))]  # dimensions may have grown
+            assert np.asarray(kept).tobytes() == np.asarray(value).tobytes(), f"{name} of {key}: {value} became {new}"
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def snapshot(folder: Path) -> dict:
+    """Everything below a folder: kind, time of the last change, content."""
+    tree = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        tree[str(path.relative_to(folder))] = (status.st_mode, status.st_mtime_ns, digest(path) if path.is_file() else None)
+    return tree
