@@ -29,7 +29,7 @@ fi
 
 # Slurm sends USR1 to this shell before the time is over (--signal=B:USR1@120). srun and mpirun pass USR1 on to every rank; TERM
 # they would take as an order to kill the ranks.
-child= signalled=
+child= signalled= code=127
 forward() {
     signalled=yes
     [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null || true

@@ -63,7 +63,7 @@ def test_slurm_is_told_to_warn_the_script_alone_in_time(script):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize("code", [0, 1, 2, 3])
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 127])
 def test_exit_codes_are_passed_on_and_nothing_is_queued_again(slurm, script, code):
     status, calls, _ = run(script, {**slurm, "CODE": str(code)}, "mine.toml")
     assert status == code
