@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <exception>
 #include <iostream>
@@ -16,6 +17,8 @@
 #include "cmsweep/mpi/transport.hpp"
 #include "cmsweep/plan/config.hpp"
 #include "cmsweep/plan/plan.hpp"
+#include "cmsweep/sched/flight_record.hpp"
+#include "cmsweep/sched/suspects.hpp"
 #include "cmsweep/sched/sweep.hpp"
 #include "cmsweep/store/store.hpp"
 #include "commands.hpp"
@@ -39,6 +42,8 @@ struct Lead {
     Plan plan;
     std::unique_ptr<StoreLock> lock;
     std::vector<Task> pending;
+    std::set<Id> alone;                     ///< tasks under suspicion of killing their process
+    std::map<Id, std::string> quarantined;  ///< tasks that are not run again, with the reason
     std::size_t failed_before = 0;  ///< results that failed for good in earlier starts
     std::size_t results = 0;        ///< distinct results of the plan
 };
@@ -103,6 +108,42 @@ nlohmann::json environment_of(const Communicator& world, const std::string& devi
             {"ranks", std::to_string(world.size())}, {"compiler", __VERSION__}};
 }
 
+std::filesystem::path flight_folder(const std::filesystem::path& side) { return side / "flight"; }
+
+/// Temporary files of writes that a kill interrupted.
+void remove_leftovers(const std::filesystem::path& side) {
+    std::vector<std::filesystem::path> leftovers;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(side, ignored)) {
+        const auto name = entry.path().filename().string();
+        if (name.starts_with('.') && name.ends_with(".tmp") && entry.is_regular_file(ignored)) leftovers.push_back(entry.path());
+    }
+    for (const auto& path : leftovers) std::filesystem::remove(path, ignored);
+}
+
+/// Tasks that were running when earlier runs died. CMSWEEP_QUARANTINE=off turns the rule off, for tests that kill on purpose.
+Suspects count_suspects(const Lead& lead, const Job& job) {
+    const auto side = lead.config.side_folder();
+    Suspects suspects(side / "suspects.json");
+    const char* rule = std::getenv("CMSWEEP_QUARANTINE");
+    if (rule && std::string_view(rule) == "off") return suspects;
+    // The newest step checkpoint: a long task that gets on is not to blame.
+    const auto progress = [&](const Id& id) {
+        std::string newest;
+        for (const auto& task : lead.plan.tasks) {
+            if (task.id != id) continue;
+            for (const auto& key : task.results) {
+                std::error_code absent;
+                const auto time = std::filesystem::last_write_time(job.partial_file(key.id), absent);
+                if (!absent) newest = std::max(newest, std::to_string(time.time_since_epoch().count()));
+            }
+        }
+        return newest;
+    };
+    suspects.count(read_flights(flight_folder(side)), progress);
+    return suspects;
+}
+
 /// Everything before the parallel part; returns the job that all ranks need.
 nlohmann::json prepare(const RunOptions& options, const Communicator& world, const std::string& device, Lead& lead) {
     const Inputs inputs = read_inputs(lead.config, device);
@@ -125,9 +166,26 @@ nlohmann::json prepare(const RunOptions& options, const Communicator& world, con
     const PreparedStore prepared = prepare_store(store, lead.config.side_folder(), lead.plan, {lead.config.name, lead.config.text, environment_of(world, device)});
     for (const auto& warning : prepared.warnings) std::cerr << "warning: " << warning << '\n';
 
+    remove_leftovers(lead.config.side_folder());
     const StoredState state = read_stored_state(store, lead.config.side_folder());
-    const std::set<ResultKey> done = finished_results(state, lead.config.run.retries);
+    Suspects suspects = count_suspects(lead, job);
+    lead.quarantined = suspects.quarantined();
+    std::set<ResultKey> done = finished_results(state, lead.config.run.retries);
+    for (const auto& task : lead.plan.tasks) {
+        if (lead.quarantined.count(task.id)) continue;
+        // Released by hand.
+        for (const auto& key : task.results) {
+            const auto found = state.results.find(key);
+            if (found != state.results.end() && found->second.status == RowStatus::quarantined) done.erase(key);
+        }
+    }
     lead.pending = pending_tasks(lead.plan, [&](const ResultKey& key) { return done.count(key) > 0; }, [&](const Id& asset) { return job.exists(asset); });
+    std::set<Id> pending;
+    for (const auto& task : lead.pending) pending.insert(task.id);
+    suspects.keep_only(pending);
+    suspects.save();
+    remove_flights(flight_folder(lead.config.side_folder()));
+    lead.alone = suspects.alone();
     std::set<ResultKey> planned;
     for (const auto& task : lead.plan.tasks) planned.insert(task.results.begin(), task.results.end());
     lead.results = planned.size();
@@ -156,6 +214,8 @@ Sweep make_sweep(const RunOptions& options, Lead& lead, const Job& job, Progress
     sweep.exists = [&job](const Id& asset) { return job.exists(asset); };
     sweep.options.commit_seconds = lead.config.run.commit_seconds;
     sweep.options.task_timeout = lead.config.run.task_timeout;
+    sweep.options.alone = lead.alone;
+    sweep.options.quarantined = lead.quarantined;
     const double given = options.walltime.empty() ? lead.config.run.walltime : parse_duration(options.walltime);
     if (const auto left = seconds_left(given)) sweep.options.deadline = *left - std::min(kGrace, *left / 4);
     sweep.hooks.stop_requested = [] { return stop_signal() != 0; };
@@ -204,6 +264,11 @@ int sweep_on(const Communicator& world, const RunOptions& options) {
     catch_stop_signals();
     Store store(world, prepared.at("store").get<std::string>(), prepared.at("side").get<std::string>());
     const auto add = [&store](const Record& record) { store.add(record); };
+    FlightRecord flight(flight_folder(job.side_folder), world.rank());
+    flight.catch_crashes();
+    WorkerOptions worker;
+    worker.started = [&flight](const Task& task, bool alone) { flight.begin(task, alone); };
+    worker.ended = [&flight] { flight.end(); };
     const int local_rank = world.split_by_node().rank();
     SweepOutcome outcome;
     ProgressDisplay display(std::filesystem::path(job.side_folder) / "status.json", options.verbosity);
@@ -217,7 +282,7 @@ int sweep_on(const Communicator& world, const RunOptions& options) {
         if (options.verbosity > 0) std::cerr << "cmsweep " << CMSWEEP_VERSION << ": " << sweep.tasks.size() << " tasks on " << std::max(1, world.size() - 1) << " worker rank" << (world.size() > 2 ? "s" : "") << ", " << device << '\n';
         if (world.size() == 1) {
             const auto executor = make_executor(job, local_rank);
-            outcome = run_single(std::move(sweep), *executor, store, add);
+            outcome = run_single(std::move(sweep), *executor, store, add, worker);
         } else {
             const auto transport = make_mpi_transport(world);
             outcome = run_master(std::move(sweep), *transport, store, add);
@@ -225,8 +290,10 @@ int sweep_on(const Communicator& world, const RunOptions& options) {
     } else {
         const auto transport = make_mpi_transport(world);
         const auto executor = make_executor(job, local_rank);
-        outcome = run_worker(*transport, *executor, store, add);
+        outcome = run_worker(*transport, *executor, store, add, worker);
     }
+
+    flight.remove();
 
     const auto seconds = [](auto time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); };
     const char* state = !outcome.fault.empty() ? "fault" : outcome.stopped ? "stopped" : "done";

@@ -13,6 +13,8 @@
 #include <system_error>
 #include <utility>
 
+#include "cmsweep/base/fault_point.hpp"
+
 #include "cmsweep/base/error.hpp"
 
 namespace cmsweep {
@@ -163,6 +165,7 @@ void write_atomically(const fs::path& path, const std::function<void(int file_de
         write(descriptor.get());
         if (::fsync(descriptor.get()) != 0) throw_storage("sync", path, errno);
         if (!descriptor.close()) throw_storage("close", path, errno);
+        fault_point("file.rename");
         if (::rename(temporary.c_str(), path.c_str()) != 0) throw_storage("rename a new file to", path, errno);
     } catch (...) {
         ::unlink(temporary.c_str());

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "cmsweep/base/error.hpp"
+#include "cmsweep/base/fault_point.hpp"
 #include "json_text.hpp"
 
 // Format: https://github.com/huggingface/safetensors#format. A 64-bit length, a JSON header of that length, the data.
@@ -387,6 +388,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
     write_atomically(path, [&](int file_descriptor) {
         write_fully(file_descriptor, std::as_bytes(std::span(&header_bytes, 1)), path);
         write_fully(file_descriptor, std::as_bytes(std::span(text)), path);
+        fault_point("safetensors.body");
         for (const auto& tensor : tensors) write_fully(file_descriptor, tensor.values, path);
     });
 }

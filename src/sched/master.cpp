@@ -92,6 +92,10 @@ Master::Master(std::vector<Task> tasks, const std::function<bool(const Id&)>& ex
     order_tasks();
     update_priorities();
     for (std::size_t i = 0; i < entries_.size(); ++i) {
+        const auto found = options_.quarantined.find(entries_[i].task.id);
+        if (found != options_.quarantined.end()) quarantine(i, found->second);
+    }
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
         Entry& entry = entries_[i];
         if (entry.state != State::waiting) continue;
         if (entry.missing == 0) {
@@ -171,6 +175,7 @@ void Master::update_priorities() {
     for (auto& [kind, rate] : rates_) rate.used = seconds_per_work(kind);
     // The queues are sorted by what has just changed.
     ready_.clear();
+    ready_alone_.clear();
     ready_by_asset_.clear();
     for (std::size_t i = 0; i < entries_.size(); ++i) {
         if (entries_[i].state == State::ready) make_ready(i);
@@ -180,12 +185,17 @@ void Master::update_priorities() {
 
 void Master::make_ready(std::size_t i) {
     entries_[i].state = State::ready;
+    if (options_.alone.count(entries_[i].task.id)) {
+        ready_alone_.insert(key(i));
+        return;
+    }
     ready_.insert(key(i));
     for (const Id& need : entries_[i].task.needs) ready_by_asset_[need].insert(key(i));
 }
 
 void Master::take(std::size_t i) {
     ready_.erase(key(i));
+    ready_alone_.erase(key(i));
     for (const Id& need : entries_[i].task.needs) {
         const auto found = ready_by_asset_.find(need);
         if (found == ready_by_asset_.end()) continue;
@@ -202,6 +212,12 @@ void Master::available(const Id& id) {
         Entry& entry = entries_[user];
         if (--entry.missing == 0 && entry.state == State::waiting) make_ready(user);
     }
+}
+
+void Master::quarantine(std::size_t i, const std::string& reason) {
+    block(i, reason, /*retryable=*/false);
+    if (!new_blocked_.empty()) new_blocked_.back().quarantined = true;
+    block_dependents(i, "task '" + entries_[i].task.label + "' is " + reason, /*retryable=*/true);
 }
 
 void Master::block(std::size_t i, const std::string& reason, bool retryable) {
@@ -259,6 +275,7 @@ void Master::task_ended(WorkerState& worker, const Message& message, double now)
                                "', which it was not given");
     }
     worker.queue.erase(place);
+    if (alone_ == i) alone_.reset();
     worker.since = now;
     Entry& entry = entries_[i];
     count_results(entry, body);
@@ -388,6 +405,15 @@ void Master::assign(WorkerState& worker, std::size_t i, double now, Step& step) 
 }
 
 void Master::dispatch(double now, Step& step) {
+    if (alone_) return;
+    if (ready_.empty() && !ready_alone_.empty() && idle()) {
+        const auto suspect = std::find_if(ready_alone_.begin(), ready_alone_.end(), [&](const Key& one) { return fits(one.second, now); });
+        if (suspect == ready_alone_.end()) return;
+        alone_ = suspect->second;
+        assign(workers_.front(), *alone_, now, step);
+        step.send.back().second.body["alone"] = true;
+        return;
+    }
     for (auto& worker : workers_) {
         if (!worker.queue.empty()) continue;
         const auto i = choose(worker, now);
@@ -454,7 +480,7 @@ Master::Step Master::step(double now) {
     if (!stopping_) {
         if (priorities_stale_) update_priorities();
         dispatch(now, step);
-        if (idle() && ready_.empty()) {
+        if (idle() && ready_.empty() && ready_alone_.empty()) {
             // Nothing runs and nothing can start: whoever still waits, waits for itself.
             for (std::size_t i = 0; i < entries_.size(); ++i) {
                 block(i, "task '" + entries_[i].task.label + "' needs what only tasks that wait for it make", false);
@@ -471,7 +497,7 @@ Master::Step Master::step(double now) {
 
     // A step that commits is followed by another one; finishing takes a step of its own.
     if (!step.commit && idle()) {
-        if (!ready_.empty()) stopping_ = true;  // not enough time left for any of them
+        if (!ready_.empty() || !ready_alone_.empty()) stopping_ = true;  // not enough time left for any of them
         finished_ = true;
         step.finished = true;
         step.last_commit = fault_.empty();

@@ -56,9 +56,9 @@ private:
             Record record;
             record.table = key.table;
             record.id = key.id;
-            record.status = RowStatus::failed;
+            record.status = blocked.quarantined ? RowStatus::quarantined : RowStatus::failed;
             record.retryable = blocked.retryable;
-            record.message = "not computed: " + blocked.reason;
+            record.message = blocked.quarantined ? blocked.reason : "not computed: " + blocked.reason;
             add_(record);
             master.news();
         }

@@ -6,6 +6,7 @@
 
 #include "clock.hpp"
 #include "cmsweep/base/error.hpp"
+#include "cmsweep/base/fault_point.hpp"
 
 namespace cmsweep {
 
@@ -43,7 +44,7 @@ void Worker::drop(const Task& task) {
 
 void Worker::handle(const Message& message) {
     switch (message.kind) {
-        case Message::Kind::assign: queue_.push_back(message.body.at("task").get<Task>()); break;
+        case Message::Kind::assign: queue_.push_back({message.body.at("task").get<Task>(), message.body.value("alone", false)}); break;
         case Message::Kind::prepare: send(Message::Kind::ready, {{"round", message.body.at("round")}}); break;
         case Message::Kind::go: commit(); break;
         case Message::Kind::stop: stopping_ = true; break;
@@ -73,12 +74,12 @@ SweepOutcome Worker::run() {
             if (const auto message = transport_.receive(1.0)) handle(*message);
             continue;
         }
-        const Task task = std::move(queue_.front());
+        const auto [task, alone] = std::move(queue_.front());
         queue_.pop_front();
         if (stopping_) {
             drop(task);
         } else {
-            run_task(task);
+            run_task(task, alone);
         }
     }
 }
@@ -122,6 +123,7 @@ void Worker::safe_point() {
 
 Worker::Ending Worker::execute(const Task& task) {
     try {
+        fault_point("task " + task.label);
         runner_.run(task, *this);
         return {};
     } catch (const StopRequest&) {
@@ -154,7 +156,7 @@ void Worker::fail_undelivered(const Ending& ending, double seconds) {
     }
 }
 
-void Worker::run_task(const Task& task) {
+void Worker::run_task(const Task& task, bool alone) {
     task_ = task.id;
     undelivered_ = {task.results.begin(), task.results.end()};
     done_ = failed_ = 0;
@@ -162,7 +164,9 @@ void Worker::run_task(const Task& task) {
     last_news_ = steady_seconds();
     const double start = last_news_;
     send(Message::Kind::started, {{"task", task_}});
+    if (options_.started) options_.started(task, alone);
     Ending ending = execute(task);
+    if (options_.ended) options_.ended();
     if (commit_failure_) std::rethrow_exception(commit_failure_);
     const double seconds = steady_seconds() - start;
     if (ending.outcome == "done" && !undelivered_.empty()) {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cmsweep/base/error.hpp"
+#include "cmsweep/base/fault_point.hpp"
 
 namespace cmsweep {
 namespace {
@@ -215,7 +216,10 @@ std::uint64_t word_of(const TableSpec& spec, const PendingRow& pending) {
 void write_checked(const std::vector<ColumnWrite>& columns, int descriptor, const std::filesystem::path& path,
                    CommitPeers& peers) {
     for (int attempt = 1;; ++attempt) {
-        for (const auto& column : columns) write_column(column, peers);
+        for (const auto& column : columns) {
+            write_column(column, peers);
+            fault_point("commit.column");
+        }
         peers.flush();
         std::string wrong;
         for (const auto& column : columns) {
@@ -293,9 +297,13 @@ void commit_rows(const std::vector<StoredTable>& tables, std::vector<std::vector
     keep(payload, 0);
     keep(words, 0);
     // Before a committed row is written again its word is cleared, on disk: no instant may show old words over new values.
+    fault_point("commit.begin");
     if (!clears.empty()) write_checked(clears, descriptor, path, peers);
+    fault_point("commit.cleared");
     if (!payload.empty()) write_checked(payload, descriptor, path, peers);
+    fault_point("commit.payload");
     if (!words.empty()) write_checked(words, descriptor, path, peers);
+    fault_point("commit.words");
 }
 
 CommitPeers serial_peers(hid_t file, int descriptor, const std::filesystem::path& path) {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cmsweep/base/error.hpp"
+#include "cmsweep/base/fault_point.hpp"
 #include "cmsweep/store/store.hpp"
 #include "commit.hpp"
 #include "journal.hpp"
@@ -309,6 +310,7 @@ std::size_t replay(const std::filesystem::path& path, std::vector<JournalEntry>&
     }
     auto peers = serial_peers(file.get(), descriptor.number, path);
     commit_rows(tables, std::move(pending), descriptor.number, path, peers);
+    fault_point("replay.committed");
     for (const auto& entry : entries) {
         const bool known = std::any_of(tables.begin(), tables.end(),
                                        [&](const auto& table) { return table.spec().name == entry.record.table; });
@@ -412,9 +414,11 @@ void rewrite(const std::filesystem::path& path, const Plan& plan, const StoreIde
 
     const std::filesystem::path fresh = path.string() + ".new";
     write_store_file(fresh, image);
+    fault_point("fit.written");
     if (::rename(fresh.c_str(), path.c_str()) != 0) {
         throw StorageError(fresh.string() + ": cannot be renamed to " + path.string() + ": " + std::strerror(errno));
     }
+    fault_point("fit.renamed");
     sync_folder(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."));
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cmsweep/base/error.hpp"
+#include "cmsweep/base/fault_point.hpp"
 #include "cmsweep/base/files.hpp"
 #include "cmsweep/base/id.hpp"
 
@@ -63,6 +64,7 @@ void Journal::append(const Record& record) {
     std::memcpy(whole.data(), &header, sizeof header);
     std::memcpy(whole.data() + sizeof header, bytes.data(), bytes.size());
     write_fully(descriptor_, whole, path_);
+    fault_point("journal.append");
     if (now() - synced_ >= kSyncSeconds) {
         if (::fdatasync(descriptor_) != 0) {
             throw StorageError(path_.string() + ": journal cannot be written to disk: " + std::strerror(errno));

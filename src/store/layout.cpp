@@ -15,6 +15,7 @@
 #include <hdf5_hl.h>
 
 #include "cmsweep/base/error.hpp"
+#include "cmsweep/base/fault_point.hpp"
 #include "cmsweep/base/files.hpp"
 
 namespace cmsweep {
@@ -140,6 +141,7 @@ void write_whole(hid_t dataset, const Column& column, const std::vector<std::byt
     if (bytes.empty()) return;
     const auto type = value_type(column);
     check_hdf5(H5Dwrite(dataset, type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()), "writing " + column.name);
+    fault_point("fit.column");
 }
 
 /// The scale of the rows is a coordinate, one number a row. The others are two-dimensional (n x 1) pure netCDF dimensions:

@@ -452,5 +452,42 @@ TEST(Master, RefusesWhatCannotBe) {
     EXPECT_THROW(run.alive(7, 0), std::logic_error);
 }
 
+MasterOptions suspecting(const std::string& name) {
+    MasterOptions options;
+    options.alone = {hash_text("task " + name)};
+    return options;
+}
+
+TEST(Master, ASuspectRunsAfterAllOthersAndWithNothingBesideIt) {
+    Driven driven({make_task("suspect", TaskKind::merge, 9, {}, {"made"}), make_task("a", TaskKind::merge, 2), make_task("b", TaskKind::merge, 1),
+                   make_task("user", TaskKind::merge, 1, {"made"}), make_task("other user", TaskKind::merge, 1, {"made"})},
+                  2, suspecting("suspect"));
+    EXPECT_THAT(driven.step(0), UnorderedElementsAre("1<-a", "2<-b"));
+    driven.finish(1, "a", 1);
+    EXPECT_THAT(driven.step(1), IsEmpty());  // b still runs
+    driven.finish(2, "b", 2);
+    EXPECT_THAT(driven.step(2), ElementsAre("1<-suspect"));
+    driven.master().receive({Message::Kind::published, 1, {{"asset", hash_text("made")}}}, 3);
+    EXPECT_THAT(driven.step(3), IsEmpty());  // what it made must wait for its end
+    driven.finish(1, "suspect", 4);
+    EXPECT_THAT(driven.step(4), UnorderedElementsAre("1<-user", "2<-other user"));
+}
+
+TEST(Master, AQuarantinedTaskIsNotRunAndWhatNeedsItIsBlocked) {
+    MasterOptions options;
+    options.quarantined = {{hash_text("task bad"), "quarantined: it died"}};
+    Driven driven({make_task("bad", TaskKind::specialise, 9, {}, {"made"}), make_task("user", TaskKind::merge, 1, {"made"}), make_task("free", TaskKind::merge, 1)},
+                  1, options);
+    EXPECT_THAT(driven.step(0), ElementsAre("1<-free"));
+    const auto blocked = driven.last().blocked;
+    ASSERT_EQ(blocked.size(), 2U);
+    EXPECT_EQ(blocked[0].label, "bad");
+    EXPECT_TRUE(blocked[0].quarantined);
+    EXPECT_EQ(blocked[1].label, "user");
+    EXPECT_FALSE(blocked[1].quarantined);
+    EXPECT_TRUE(blocked[1].retryable);
+    EXPECT_THAT(blocked[1].reason, HasSubstr("quarantined: it died"));
+}
+
 }  // namespace
 }  // namespace cmsweep

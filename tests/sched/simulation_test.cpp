@@ -22,6 +22,7 @@ struct Scenario {
     std::map<Id, bool> fails;            ///< at its end, before its last asset
     int workers = 1;
     double stop_at = 1e300;
+    double step_seconds = 0;             ///< between safe points; 0: 1 to 20 steps a task
     MasterOptions options;
 };
 
@@ -151,7 +152,8 @@ private:
         ASSERT_TRUE(trace_.began.emplace(task.id, now_).second) << task.label << " ran twice";
         worker.running = &task;
         worker.step = worker.done = 0;
-        worker.steps = 1 + static_cast<int>(random_.below(20));
+        worker.steps = scenario_.step_seconds > 0 ? std::max(1, static_cast<int>(scenario_.seconds.at(task.id) / scenario_.step_seconds))
+                                                 : 1 + static_cast<int>(random_.below(20));
         worker.next_step = now_ + scenario_.seconds.at(task.id) / worker.steps;
         tell_master(w, Message::Kind::started, {{"task", task.id}});
         at(worker.next_step, static_cast<int>(w));
@@ -245,7 +247,7 @@ private:
             worker.held_since = -1;
             worker.left = worker.last;
             if (worker.running) worker.next_step += 0.01;
-            at(over + 1e-9, static_cast<int>(w));
+            at(worker.running ? worker.next_step : over + 1e-9, static_cast<int>(w));
         }
     }
 
@@ -312,7 +314,8 @@ void check(const Scenario& scenario, const Trace& trace) {
             EXPECT_FALSE(trace.computed.count(key) && trace.blocked.count(key)) << task.label;
         }
         for (const Id& need : task.needs) {
-            if (trace.began.count(task.id)) EXPECT_LE(trace.made.at(need), trace.began.at(task.id)) << task.label;
+            if (!trace.began.count(task.id)) continue;
+            EXPECT_LE(trace.made.at(need), trace.began.at(task.id)) << task.label;
         }
     }
     computed = trace.computed.size();
@@ -341,7 +344,7 @@ TEST(Simulation, EveryResultIsComputedExactlyOnceInAnOrderThatRespectsNeeds) {
         rounds += trace.outcome.commits;
         if (HasFatalFailure() || HasNonfatalFailure()) return;
     }
-    EXPECT_GT(rounds, 1000);  // commits did happen in between
+    EXPECT_GT(rounds, 100);  // commits did happen in between, though steps here last minutes
 }
 
 TEST(Simulation, FailuresBlockTheirDependentsAndNothingElseIsLost) {
@@ -382,8 +385,9 @@ TEST(Simulation, AStopAtAnyMomentEndsInOneLastCommitWithinTheLongestStep) {
 }
 
 TEST(Simulation, ALongTaskDoesNotHoldUpTheCommitsOfOthers) {
-    // One task of 1000 s in steps; 100 short ones on the other two workers, commits every 5 s.
+    // One task of 1000 s in steps of 1 s; 100 short ones on the other two workers, commits every 5 s at most.
     Scenario scenario;
+    scenario.step_seconds = 1;
     scenario.workers = 3;
     scenario.options.commit_seconds = 5;
     scenario.tasks.push_back(make_task("long", TaskKind::specialise, 1000e9));
@@ -394,9 +398,10 @@ TEST(Simulation, ALongTaskDoesNotHoldUpTheCommitsOfOthers) {
     }
     const Trace trace = Cluster(scenario, 1).run();
     check(scenario, trace);
-    // 20 steps at most of 50 s and more each: a round every one or two of them, long before the task's end.
-    EXPECT_GE(trace.outcome.commits, 3);
-    EXPECT_LE(trace.longest_wait, 1000.0);
+    // Others wait for a step of the long task at most, so a round costs up to 1 s and comes about every 50 x its cost: the short
+    // tasks' 500 s hold several.
+    EXPECT_GE(trace.outcome.commits, 5);
+    EXPECT_LE(trace.longest_wait, 1.1);
 }
 
 TEST(Simulation, KeepsWorkersBusy) {

@@ -28,6 +28,8 @@ struct MasterOptions {
     int queue_ahead = 1;          ///< tasks that wait at a worker behind the running one
     double queue_below = 2;       ///< only tasks shorter than this many seconds are sent ahead, and behind such tasks only
     std::map<TaskKind, double> seconds_per_work;  ///< of earlier runs, by kind of task, if known
+    std::set<Id> alone;                           ///< tasks under suspicion: each runs when nothing else does, after all others
+    std::map<Id, std::string> quarantined;        ///< tasks that are not run, with the message for their results
 };
 
 /// How a sweep went. Counts are of results; done + failed + blocked + unfinished is all of them. The same on every rank.
@@ -92,6 +94,9 @@ struct SweepEvent {
 /// of work by kind of task. Short tasks are sent one ahead of need; nothing is sent ahead when few are left, nor
 /// behind long ones, so that no worker sits on work that an idle one could do.
 ///
+/// Suspects run one at a time with nothing else in flight, when nothing else is ready, so that a process's death can only be
+/// theirs and costs little.
+///
 /// Commit rounds: `prepare` to all, each answers `ready` at its next safe point and works on, then `go` to all. Only
 /// one order of collective calls is possible: commits in the order of `go`, then `finish` with the last one. A round that
 /// is still being prepared when the sweep ends is simply overtaken by `finish`.
@@ -117,6 +122,7 @@ public:
         std::vector<ResultKey> results;
         std::string reason;      ///< names the task that failed
         bool retryable = false;  ///< as the cause is
+        bool quarantined = false;  ///< the task itself, not one that needs it
     };
     /// What the owner has to do, in this order.
     struct Step {
@@ -187,6 +193,7 @@ private:
     std::optional<std::size_t> choose(const WorkerState& worker, double now) const;
     void assign(WorkerState& worker, std::size_t i, double now, Step& step);
     void dispatch(double now, Step& step);
+    void quarantine(std::size_t i, const std::string& reason);
     void run_round(double now, Step& step);
     void watch(double now, Step& step);
     bool idle() const;
@@ -204,6 +211,8 @@ private:
     bool priorities_stale_ = true;
 
     Queue ready_;
+    Queue ready_alone_;                 ///< ready, but under suspicion
+    std::optional<std::size_t> alone_;  ///< the suspect that runs now
     std::unordered_map<Id, Queue> ready_by_asset_;
 
     std::vector<Blocked> new_blocked_;

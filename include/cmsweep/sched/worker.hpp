@@ -44,6 +44,8 @@ struct WorkerOptions {
     double look_seconds = 0.02;      ///< least time between two looks at the messages from within a task
     double heartbeat_seconds = 5;    ///< longest silence at safe points
     double news_seconds = 0.5;       ///< least time between two reports of results from within a task
+    std::function<void(const Task& task, bool alone)> started;  ///< before each task; may be empty
+    std::function<void()> ended;                                ///< after each task, however it ended; may be empty
 };
 
 /// One rank that computes: takes tasks from the master, runs them, and joins commits at safe points.
@@ -73,7 +75,7 @@ private:
     void handle_all();
     void commit();
     void drop(const Task& task);
-    void run_task(const Task& task);
+    void run_task(const Task& task, bool alone);
     Ending execute(const Task& task);
     void fail_undelivered(const Ending& ending, double seconds);
     void store(const Record& record);
@@ -85,7 +87,11 @@ private:
     AddRecord add_;
     WorkerOptions options_;
 
-    std::deque<Task> queue_;
+    struct Assigned {
+        Task task;
+        bool alone = false;  ///< nothing else runs on any rank
+    };
+    std::deque<Assigned> queue_;
     std::optional<nlohmann::json> finish_;
     bool stopping_ = false;
     std::int64_t commits_ = 0;
