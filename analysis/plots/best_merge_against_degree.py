@@ -37,10 +37,10 @@ def draw(sweep, pair, target):
     style.legend_below(room, axis, 4)
     winner = min(at_last, key=lambda f: at_last[f].loss_select)
     gain = difference(sweep.best_single(pair, target, degrees[-1]), at_last[winner])
-    title = (f"At degree {degrees[-1]} combining by {style.FAMILY_WORDS[winner]} ({at_last[winner]['method']}) is best; gain over the best single model "
+    title = (f"At degree {degrees[-1]} combining by {style.FAMILY_WORDS[winner]} ({at_last[winner]['method']}) does best; gain over the best single model "
              f"{gain.text(unit='nat')}")
     df = sweep.select(pair, target)
     learned = sorted(set(df.loc[(df["target_tokens"] > 0).fillna(False).astype(bool), "method"].astype(str)))
     learned = f"Learned from the target's training text: {', '.join(learned)}; the others saw none of it." if learned else ""
     return style.finish(figure, title, "Settings are chosen on the select split, losses are on test. Bars: 95 % intervals of the paired difference to the "
-                        f"base (Student's t; {style.sample_sizes(used)}). {learned}")
+                        f"base (Student's t; {style.sample_sizes(used)}). Points of one degree stand side by side. {learned}")

@@ -4,8 +4,6 @@ from sweep import Missing, best, difference, interpolations, routes_by_span
 from . import style
 
 NAME = "loss_against_span"
-
-
 SHOWN = ("scope", "top_k", "steps", "train_on")
 
 
@@ -19,7 +17,7 @@ def draw(sweep, pair, target):
     rows, fixed = routes_by_span(sweep, pair, target)
     degrees, base = sweep.degrees(pair, target), sweep.base(target)
     styles, spans = style.degree_styles(degrees), sorted(int(s) for s in rows["span"].unique())
-    figure, axes, room = style.new_figure(1, 1, 6.4, 4.4, legend_lines=1 + len(degrees) // 5)
+    figure, axes, room = style.new_figure(1, 1, 7.0, 4.6, legend_lines=1 + len(degrees) // 5)
     axis, used, title = axes[0][0], [], ""
     beside = ["best interpolation", "ensemble"]
     for degree in degrees:

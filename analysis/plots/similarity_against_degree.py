@@ -84,11 +84,11 @@ def draw(sweep, pair):
                                       label=" and ".join(members[:2]))
             means.append([i.mean for i in intervals])
             axis.set_title(f"block {block}")
-            style.degree_axis(axis, degrees, label=row is axes[-1])
+            style.degree_axis(axis, degrees, label=metric == metrics[-1])
             style.similarity_axis(axis, nearest, float(np.nanmin(low)) - 0.02)
         row[0].set_ylabel(style.metric_name(metric))
         if metric == metrics[0]:
-            title = describe(metric, members, degrees, np.array(means))
+            title = describe(metric, members, degrees, np.array(means), array["value"].values[..., shown, shown])
     style.legend_below(room, axes[0][0], 2)
     n = f"Student's t over n = {' or '.join(map(str, sorted(per_seed)))} seeds" if per_seed else "stored jackknife over documents"
     caption = (f"Bars: 95 % interval, {n}; where seeds do not vary (degree 0), jackknife over documents. "
@@ -99,14 +99,15 @@ def draw(sweep, pair):
     return style.finish(figure, title, caption)
 
 
-def describe(metric, members, degrees, means):
-    """means: block x degree."""
+def describe(metric, members, degrees, means, values):
+    """means: block x degree; values: degree x seed x block."""
     names = " and ".join(members[:2])
     positive = [i for i, d in enumerate(degrees) if d > 0]
     if len(positive) < 2:
         return f"{style.capital(style.metric_name(metric))} between {names}"
     first, last = positive[0], positive[-1]
     lower = int(np.sum(means[:, last] < means[:, first]))
-    return (f"{style.capital(style.metric_name(metric))} between {names} goes from {np.nanmean(means[:, first]):.3f} at degree "
-            f"{degrees[first]} to {np.nanmean(means[:, last]):.3f} at degree {degrees[last]} (mean of the blocks shown); "
-            f"lower in {lower} of {len(means)}")
+    certain = sum(mean_interval(values[first, :, b] - values[last, :, b], "seeds").above_zero for b in range(len(means)))
+    start, end = style.apart(np.nanmean(means[:, first]), np.nanmean(means[:, last]))
+    return (f"{style.capital(style.metric_name(metric))} between {names}, mean of the blocks: {start} at degree {degrees[first]}, {end} at degree "
+            f"{degrees[last]}; lower in {lower} of {len(means)} blocks, with certainty in {certain}")

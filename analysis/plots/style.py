@@ -35,6 +35,13 @@ def capital(text):
     return text[:1].upper() + text[1:]
 
 
+def apart(first, second, digits=3):
+    """Two numbers with as many digits as it takes to tell them apart (six at most)."""
+    while digits < 6 and round(first, digits) == round(second, digits):
+        digits += 1
+    return f"{first:.{digits}f}", f"{second:.{digits}f}"
+
+
 def new_figure(rows, columns, width, height, legend_lines=0):
     """A figure, its axes (rows x columns), and below them room for a legend of that many lines (None without)."""
     figure = Figure(figsize=(width, height), layout="constrained")

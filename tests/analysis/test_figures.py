@@ -70,7 +70,23 @@ def test_similarity_shows_null_and_ceiling_for_every_block(sweep):
     assert (low[1:] < values[1:]).all() and (high[1:] > values[1:]).all()
     labels = panels[0].get_legend_handles_labels()[1]
     assert "ceiling: code under two seeds" in labels and any(label.startswith("null") for label in labels)
-    assert "lower in 3 of 3" in figure._suptitle.get_text().replace("\n", " ")
+    assert "0.805 at degree 25, 0.280 at degree 400; lower in 3 of 3 blocks, with certainty in 3" in figure._suptitle.get_text().replace("\n", " ")
+
+
+def test_the_lowest_panels_name_the_degree(sweep):
+    panels = plots.similarity_against_degree.draw(sweep, "code+math").axes[:6]
+    assert [a.get_xlabel() for a in panels] == [""] * 3 + ["degree (fine-tuning steps)"] * 3
+
+
+def test_numbers_get_the_digits_that_tell_them_apart():
+    assert style.apart(0.5, 0.25) == ("0.500", "0.250")
+    assert style.apart(0.99912, 0.99907) == ("0.99912", "0.99907")
+    assert style.apart(1.0, 1.0) == ("1.000000", "1.000000")
+
+
+def test_experts_are_named_by_block_and_member():
+    names = [plots.routing_weights.expert_name(e, ["code", "math"], 3) for e in range(7)]
+    assert names == ["code", "math", "code\nnext block", "math\nnext block", "code\n2 on", "math\n2 on", "base"]
 
 
 def test_a_similarity_close_to_one_is_drawn_by_its_distance_from_one():
@@ -98,7 +114,7 @@ def test_the_best_of_every_family_stands_beside_the_parents(sweep):
     lines = errorbars(figure.axes[0])
     assert set(lines) == {"parameters", "features", "routing", "outputs", "code alone", "math alone"}
     assert lines["parameters"][1] == pytest.approx([2.0, 1.92, 1.97, 2.12])
-    assert "routing (route) is best; gain over the best single model +0.327 nat" in figure._suptitle.get_text().replace("\n", " ")
+    assert "routing (route) does best; gain over the best single model +0.327 nat" in figure._suptitle.get_text().replace("\n", " ")
 
 
 def test_lines_differ_in_more_than_colour(sweep):
