@@ -118,18 +118,19 @@ def interpolation_gains_then_loses(sweep, pair, target):
     peak, last = min(at, key=lambda d: at[d].loss_select), max(at)
     if peak == last:
         finding.verdict = UNKNOWN if judge(gains[peak]) == UNKNOWN else FAILS
-        finding.reason = f"lowest at the last degree, {last}"
+        finding.reason = f"lowest at the last degree, {last}; {judge_words(gains[last], 'better', 'worse')} than the base there"
         return finding
     lost = finding.add(f"best {at[last]['method']} at degree {last} minus degree {peak}, where it is lowest", difference(at[last], at[peak]))
     finding.verdict = judge(gains[peak], lost)
-    finding.reason = f"lowest at degree {peak}; {judge_words(gains[peak])} over the base there, then {'' if lost.above_zero else 'no certain '}loss"
+    finding.reason = f"lowest at degree {peak}; {judge_words(gains[peak], 'better', 'worse')} than the base there; {judge_words(lost, 'worse', 'better')} at degree {last}"
     if gains[last].below_zero:
-        finding.reason += f", to worse than the base at {last}"
+        finding.reason += ", and worse than the base"
     return finding
 
 
-def judge_words(gain):
-    return "certain gain" if gain.above_zero else "no certain gain"
+def judge_words(interval, above, below):
+    """"certainly better", "certainly worse", or "not certainly better"."""
+    return f"certainly {above}" if interval.above_zero else f"certainly {below}" if interval.below_zero else f"not certainly {above}"
 
 
 def routing_beats_interpolation(sweep, pair, target):
@@ -157,8 +158,7 @@ def routing_beats_interpolation(sweep, pair, target):
         finding.reason = "needs interpolation and routing over span 1 and 2 at the last degree"
         return finding
     finding.verdict = judge(*decisive)
-    finding.reason = "; ".join(words + (" certainly" if i.above_zero else " not certainly") for words, i in zip(
-        ("routing better than interpolation:", "span 2 better than span 1:"), decisive))
+    finding.reason = f"routing {judge_words(decisive[0], 'better', 'worse')} than interpolation; span 2 {judge_words(decisive[1], 'better', 'worse')} than span 1"
     return finding
 
 

@@ -7,6 +7,10 @@ import numpy as np
 from scipy import stats
 
 
+RESOLUTION = 1e-6
+"""Differences (nats, or similarities) that float32 arithmetic alone can make; no interval within it is above or below zero."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean with its 95 % interval by Student's t. One number alone has no interval: its bounds are infinite."""
@@ -18,11 +22,11 @@ class Interval:
 
     @property
     def above_zero(self):
-        return self.low > 0
+        return self.low > RESOLUTION
 
     @property
     def below_zero(self):
-        return self.high < 0
+        return self.high < -RESOLUTION
 
     def text(self, unit="", digits=3):
         """"+0.120 nat [+0.080, +0.160], n = 3 seeds"."""

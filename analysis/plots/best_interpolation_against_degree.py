@@ -43,6 +43,6 @@ def draw(sweep, pair, target):
     peak, last = min(positive, key=lambda d: positive[d].loss_select), max(positive)
     change = difference(positive[last], positive[peak])
     title = f"{style.capital(METHODS[method])}, best weight: lowest at degree {peak}"
-    title += "" if peak == last else f", at degree {last} higher by {change.text(unit='nat')}" if change.mean > 0 else f", about as low at degree {last}"
+    title += ", the last one run" if peak == last else f", at degree {last} higher by {change.text(unit='nat')}" if change.mean > 0 else f", about as low at degree {last}"
     return style.finish(figure, title, "The weight is chosen on the select split, the loss is on test. Bars: 95 % intervals of the paired "
                         f"difference to the base (Student's t; {style.sample_sizes(used)}). Points of one degree stand side by side.")

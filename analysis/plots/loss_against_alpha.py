@@ -39,9 +39,10 @@ def draw(sweep, pair, target):
             shares = sorted(entries)
             intervals = [difference(entries[s], base) for s in shares]
             used += intervals
-            style.line_with_intervals(axis, shares, [entries[s].loss for s in shares], intervals, label=f"degree {degree}", **styles[degree])
+            places = {s: s + 0.008 * (degrees.index(degree) - (len(degrees) - 1) / 2) for s in shares}  # side by side
+            style.line_with_intervals(axis, list(places.values()), [entries[s].loss for s in shares], intervals, label=f"degree {degree}", **styles[degree])
             ends = [s for s in shares if s in (0.0, 1.0)]
-            axis.plot(ends, [entries[s].loss for s in ends], linestyle="", marker=styles[degree]["marker"], markerfacecolor="white",
+            axis.plot([places[s] for s in ends], [entries[s].loss for s in ends], linestyle="", marker=styles[degree]["marker"], markerfacecolor="white",
                       markeredgecolor=styles[degree]["color"], zorder=5)
         axis.axhline(base.loss, label="base", **style.BASE)
         axis.set_title(METHODS[method])
@@ -52,7 +53,7 @@ def draw(sweep, pair, target):
         axis.set_ylim(low, high)
     style.legend_below(room, axes[0][0], min(6, len(degrees) + 1))
     return style.finish(figure, describe(methods[0], optimum, base), "Hollow: the specialists alone. Bars: 95 % intervals of the paired "
-                        f"difference to the base (Student's t; {style.sample_sizes(used)}). Test split.")
+                        f"difference to the base (Student's t; {style.sample_sizes(used)}). Points of one weight stand side by side. Test split.")
 
 
 def describe(method, optimum, base):
@@ -60,5 +61,6 @@ def describe(method, optimum, base):
     positive = {d: e for d, e in optimum.items() if d > 0} or optimum
     peak, last = min(positive, key=lambda d: positive[d].loss_select), max(positive)
     gains = {d: difference(base, positive[d]) for d in (peak, last)}
-    text = f"{style.capital(METHODS[method])}: most gained over the base at degree {peak}, {gains[peak].mean:+.3f} nat"
-    return text + (f"; at degree {last} {gains[last].mean:+.3f}" if last != peak else ", the last one run" if len(positive) > 1 else "")
+    text = f"{style.capital(METHODS[method])}: best at degree {peak}" + (", the last one run" if peak == last and len(positive) > 1 else "")
+    text += f", {gains[peak].mean:+.3f} nat gained over the base"
+    return text + (f"; {gains[last].mean:+.3f} at degree {last}" if last != peak else "")

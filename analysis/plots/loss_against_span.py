@@ -8,9 +8,10 @@ SHOWN = ("scope", "top_k", "steps", "train_on")
 
 
 def apart(entry, other):
-    """"0.030 nat below"."""
-    change = difference(entry, other).mean
-    return f"{abs(change):.3f} nat {'below' if change < 0 else 'above'}"
+    """"0.030 nat below", or "0.030 nat (not certainly) below"."""
+    change = difference(entry, other)
+    doubt = "" if change.above_zero or change.below_zero else " (not certainly)"
+    return f"{abs(change.mean):.3f} nat{doubt} {'below' if change.mean < 0 else 'above'}"
 
 
 def draw(sweep, pair, target):

@@ -66,7 +66,7 @@ def degree_styles(degrees):
             for i, degree in enumerate(degrees)}
 
 
-def degree_axis(axis, degrees, label=True):
+def degree_axis(axis, degrees, label="degree (fine-tuning steps)"):
     """A logarithmic axis that has room for degree 0, ticked at the degrees that were run."""
     positive = [d for d in degrees if d > 0]
     if positive and (0 in degrees or len(positive) > 2):
@@ -76,8 +76,7 @@ def degree_axis(axis, degrees, label=True):
     axis.xaxis.set_major_locator(FixedLocator(shown))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xticklabels([f"{d:g}" for d in shown])
-    if label:
-        axis.set_xlabel("degree (fine-tuning steps)")
+    axis.set_xlabel(label)
 
 
 def nudged(degrees, step):

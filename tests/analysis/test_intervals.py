@@ -68,3 +68,9 @@ def test_the_best_is_chosen_on_select_and_needs_all_seeds(tmp_path):
     sweep = sweeps.Sweep(store.write(tmp_path / "best.h5"))
     chosen = sweeps.best(sweep.entries(sweep.select("code+math", "doctest", 25)))
     assert chosen["alpha"] == 0.5 and chosen.loss == 3.0
+
+
+def test_what_rounding_can_make_is_no_difference():
+    rounding = mean_interval([2e-8, 3e-8, 2.5e-8], "text blocks")
+    assert rounding.low > 0 and not rounding.above_zero and not mean_interval([-2e-8, -3e-8, -2.5e-8]).below_zero
+    assert mean_interval([2e-5, 3e-5, 2.5e-5]).above_zero
