@@ -1,0 +1,79 @@
+#!/usr/bin/python3
+"""Brings what the project shows of the quickstart up to date with its store: the notebook's outputs, the README's figure and
+the README's findings.
+
+usage: refresh.py [results/quickstart.h5]
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import matplotlib
+import nbclient
+import nbformat
+
+import cmsweep_reader
+import findings
+from plots import best_merge_against_degree, style
+from sweep import Sweep
+
+FOLDER = Path(__file__).resolve().parent
+NOTEBOOK = FOLDER / "three_findings.ipynb"
+FIGURE = FOLDER / "images" / f"{best_merge_against_degree.NAME}.png"
+MARKERS = "<!-- findings: written by analysis/refresh.py -->\n", "<!-- end of findings -->"
+
+
+def execute(notebook, store):
+    """Runs it on the store, without times and counts that would change with every run."""
+    os.environ["CMSWEEP_STORE"] = os.fspath(store)
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # a kernel's own warning, of no use here
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False, resources={"metadata": {"path": FOLDER}}).execute()
+    notebook.metadata["language_info"] = {"name": "python"}
+    return notebook
+
+
+def findings_section(store):
+    """Verdicts and the differences behind them as Markdown."""
+    sweep, found, made = Sweep(store), findings.findings(store), cmsweep_reader.provenance(store)
+    lines = [f"Sweep `{made['sweep']}`, {sweep.experiments['seed'].nunique()} seeds, degrees "
+             f"{', '.join(str(d) for d in sweep.degrees(*sweep.cases()[0]))}:", "",
+             "| finding of the paper | here | because |", "|---|---|---|"]
+    lines += [f"| ({f.name}) {findings.CLAIMS[f.name]} | **{f.verdict}** | {f.reason} |" for f in found]
+    lines += ["", "<details><summary>The differences behind it</summary>", "", "```", *(line.rstrip() for line in findings.text(found).splitlines()), "```", "", "</details>", ""]
+    return "\n".join(lines)
+
+
+def with_section(readme, section):
+    start, end = MARKERS
+    before, rest = readme.split(start)
+    return before + start + section + end + rest.split(end)[1]
+
+
+def draw(store, path):
+    sweep = Sweep(store)
+    path.parent.mkdir(exist_ok=True)
+    with matplotlib.rc_context(style.SETTINGS):
+        best_merge_against_degree.draw(sweep, *sweep.cases()[0]).savefig(path, dpi=140, metadata={"Software": None})
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Brings the notebook's outputs and the README's figure and findings up to date.")
+    parser.add_argument("store", nargs="?", type=Path, default=FOLDER.parent / "results" / "quickstart.h5", metavar="STORE.h5")
+    store = parser.parse_args().store.resolve()
+    try:
+        section = findings_section(store)
+    except cmsweep_reader.StoreError as error:
+        print(f"refresh.py: {error}", file=sys.stderr)
+        return 2
+    readme = FOLDER.parent / "README.md"
+    readme.write_text(with_section(readme.read_text(), section))
+    draw(store, FIGURE)
+    nbformat.write(execute(nbformat.read(NOTEBOOK, as_version=4), store), NOTEBOOK)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
