@@ -42,7 +42,7 @@ void Executor::specialise(const Task& task, TaskContext& context) {
     if (task.results.empty()) return;  // only the checkpoints were missing
     Record record;
     record.table = "training";
-    record.id = identity;
+    record.id = task.results.front().id;
     record.seconds = watch.lap();
     const auto steps = static_cast<std::int64_t>(result.curve.loss.size());
     record.set("loss", {steps}, result.curve.loss);

@@ -17,9 +17,11 @@ Identity::Identity(const Config& config, const InputFacts& facts) : config_(conf
     if (!base_is_made()) return;
     nlohmann::json corpora = nlohmann::json::array();
     for (const auto& corpus : config.model.pretrain_corpora) corpora.push_back(train_digest(facts, corpus));
+    // The base is the model after the last step, so that its steps count even where the schedule is constant.
     base_ = result("base", kTrajectoryVersion,
                    {{"geometry", facts.geometry},
                     {"training", training_to_json(resolved(*config.model.pretrain), true)},
+                    {"steps", config.model.pretrain->steps},
                     {"corpora", corpora}});
 }
 
@@ -47,6 +49,10 @@ Id Identity::trajectory(const MemberName& member, std::int64_t seed) const {
                            {"seed", seed}};
     if (training.mix_fraction > 0) content["mix"] = train_digest(facts_, training.mix_corpus);
     return result("trajectory", kTrajectoryVersion, content);
+}
+
+Id Identity::curve(const MemberName& member, std::int64_t seed) const {
+    return hash_json({{"trajectory", trajectory(member, seed)}, {"steps", config_.find_specialist(member.specialist)->training.steps}});
 }
 
 ModelNode Identity::node(const std::string& member, std::int64_t degree, std::int64_t seed, std::int64_t model_code) const {

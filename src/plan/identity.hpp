@@ -32,6 +32,8 @@ public:
     /// `settings` with the context resolved, as ids and executors see it.
     TrainingConfig resolved(const TrainingConfig& training) const;
     Id trajectory(const MemberName& member, std::int64_t seed) const;
+    /// The row of a trajectory's training curve: a trajectory that goes on under a constant schedule has a longer curve.
+    Id curve(const MemberName& member, std::int64_t seed) const;
     ModelNode node(const std::string& member, std::int64_t degree, std::int64_t seed, std::int64_t model_code) const;
     Id features(const Id& model, const std::string& probe) const;
     nlohmann::json probe(const std::string& corpus) const;       ///< what determines a probe's windows and pooling

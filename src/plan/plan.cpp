@@ -261,11 +261,11 @@ void Planner::add_trajectories() {
             text.push_back({{"digest", facts_.corpora.at(training.mix_corpus).digests[0]}, {"share", training.mix_fraction}});
         }
         for (const std::int64_t seed : config_.seeds) {
-            const Id id = identity_.trajectory(name, seed);
-            training_->begin(id);
+            const Id trajectory = identity_.trajectory(name, seed), curve = identity_.curve(name, seed);
+            training_->begin(curve);
             training_->label("model", static_cast<double>(model_code(member)));
             training_->label("seed", static_cast<double>(seed));
-            if (!planned_results_.insert(id).second) continue;
+            if (!planned_results_.insert(curve).second) continue;
             Task task;
             task.kind = TaskKind::specialise;
             task.label = "specialise " + member + ", seed " + std::to_string(seed);
@@ -278,9 +278,9 @@ void Planner::add_trajectories() {
                 task.produces.push_back(model.asset);
                 last = std::max(last, degree);
             }
-            task.payload = {{"mode", "finetune"}, {"trajectory", id}, {"seed", seed}, {"twin", name.twin},
+            task.payload = {{"mode", "finetune"}, {"trajectory", trajectory}, {"seed", seed}, {"twin", name.twin},
                             {"training", training_to_json(training, false)}, {"text", text}, {"degrees", checkpoints}};
-            task.results = {{"training", id}};
+            task.results = {{"training", curve}};
             if (identity_.base_is_made()) add_need(task, identity_.base());
             task.work = 3 * forward_flops(facts_.geometry, training.context) * training.batch * training.context * training.steps;
             add_task(std::move(task));

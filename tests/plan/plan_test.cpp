@@ -155,9 +155,11 @@ TEST(Plan, AHyperparameterChangesExactlyWhatDependsOnIt) {
 }
 
 TEST(Plan, StepsOfAConstantScheduleAreNotPartOfATrajectory) {
-    const auto training = [](const char* finetune) { return ids(plan_of({.finetune = finetune}), "training"); };
-    EXPECT_EQ(training("steps = 40\nschedule = \"constant\""), training("steps = 80\nschedule = \"constant\""));
-    EXPECT_NE(training("steps = 40"), training("steps = 80"));
+    const auto experiments = [](const char* finetune) { return ids(plan_of({.finetune = finetune}), "experiments"); };
+    EXPECT_EQ(experiments("steps = 40\nschedule = \"constant\""), experiments("steps = 80\nschedule = \"constant\""));
+    EXPECT_NE(experiments("steps = 40"), experiments("steps = 80"));
+    const auto curves = [](const char* finetune) { return ids(plan_of({.finetune = finetune}), "training"); };
+    EXPECT_NE(curves("steps = 40\nschedule = \"constant\""), curves("steps = 80\nschedule = \"constant\"")) << "a longer curve";
 }
 
 TEST(Plan, TwinsDifferFromTheirSpecialist) {
@@ -230,6 +232,15 @@ steps = 10
     EXPECT_EQ(plan.tasks[0].produces, std::vector<Id>{plan.base});
     EXPECT_EQ(plan.table("training").rows(), 1u);
     EXPECT_EQ(plan.table("experiments").rows(), 0u);
+
+    const auto base_after = [&](const std::string& training) {
+        return make_plan(parse_config(text + training, "/nowhere/base.toml"), f).base;
+    };
+    EXPECT_NE(base_after("schedule = \"constant\"\nwarmup = 1\n"), plan.base);
+    std::string longer = text;
+    longer.replace(longer.find("steps = 10"), 10, "steps = 20\nschedule = \"constant\"");
+    EXPECT_NE(make_plan(parse_config(longer, "/nowhere/base.toml"), f).base, base_after("schedule = \"constant\"\n"))
+        << "the base is the model after the last step";
 }
 
 }  // namespace

@@ -1,0 +1,301 @@
+"""Stopping, killing, continuing, growing and shrinking: no finished result is lost, none is computed twice."""
+import copy
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+import program
+import world as worlds
+
+
+@pytest.fixture(scope="session")
+def undisturbed(world):
+    """The long sweep's store, made in one go."""
+    config = world.long_sweep()
+    file = worlds.write(config, world.root / "undisturbed")
+    program.run_well(file)
+    store = worlds.store_of(file, config)
+    program.assert_all_done(store)
+    return store
+
+
+# ---- asked to stop
+
+@pytest.mark.parametrize("ranks, number, code", [
+    (0, signal.SIGUSR1, 75), (0, signal.SIGTERM, 75), (0, signal.SIGINT, 75), (3, signal.SIGUSR1, 75),
+    (3, signal.SIGTERM, 1),  # mpirun passes TERM on, and then ends with a code of its own whatever the ranks return
+])
+def test_a_signal_stops_the_sweep_and_it_continues(world, undisturbed, ranks, number, code):
+    config = world.long_sweep()
+    file = worlds.write(config, world.root / f"stopped-{ranks}-{number}")
+    store = worlds.store_of(file, config)
+    process = program.start(file, ranks=ranks)
+    program.wait_for(lambda: program.committed(store) > 15, process)
+    process.send_signal(number)
+    result = program.finish(process)
+    assert result.code == code, str(result)
+    assert "run the same command again to continue" in result.err
+    before = program.labelled_rows(store)
+    done = {key: row for key, row in before.items() if row["status"] == program.DONE}
+    assert 15 < len(done) < len(before), "stopped in the middle"
+    program.run_well("verify", store)
+
+    program.run_well(file, ranks=ranks)
+    program.assert_same_results(store, undisturbed)
+    program.assert_rows_kept(done, program.labelled_rows(store))
+
+
+def test_the_walltime_stops_the_sweep_and_it_continues(world, undisturbed):
+    config = world.long_sweep()
+    file = worlds.write(config, world.root / "walltime")
+    store = worlds.store_of(file, config)
+    result = program.run(file, "--walltime", "2s")
+    assert result.code == 75, str(result)
+    assert 0 <= program.committed(store) < len(program.statuses(store))
+    program.run_well(file)
+    program.assert_same_results(store, undisturbed)
+
+
+# ---- killed
+
+def descendants(pid: int) -> list[int]:
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
+    return [entry for child in map(int, children) for entry in (child, *descendants(child))]
+
+
+@pytest.mark.parametrize("orphans", [False, True], ids=["all_at_once", "mpirun_alone"])
+def test_kills_at_random_moments_lose_nothing(world, undisturbed, orphans):
+    """The moments are drawn once for ever; where mpirun alone is killed, its ranks go on for a while, and the next start waits."""
+    draw = random.Random(f"kill {orphans}")
+    config = world.long_sweep()
+    file = worlds.write(config, world.root / f"killed-{orphans}")
+    store = worlds.store_of(file, config)
+    kept, killed_inside = {}, 0
+    for more_rows in draw.sample([0, 1, 8, 20], 4):
+        before = program.committed(store)
+        process = program.start(file, ranks=3)
+        program.wait_for(lambda: program.committed(store) >= before + more_rows, process)
+        time.sleep(draw.uniform(0, 0.4))
+        ranks = [] if orphans else descendants(process.pid)
+        for pid in [process.pid, *ranks]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+        if not store.exists():
+            continue
+        rows = program.labelled_rows(store)
+        program.assert_rows_kept(kept, rows)
+        kept = {key: row for key, row in rows.items() if row["commit"] != 0}  # a row half written has its status, but no commit word
+        killed_inside += len(kept) < len(rows)
+    assert killed_inside >= 2, "the kills came too late to mean anything"
+    program.run_well(file, ranks=3)
+    program.assert_rows_kept(kept, program.labelled_rows(store))
+    program.assert_same_results(store, undisturbed)
+    program.run_well("verify", store)
+    assert list((store.parent / "long.d" / "journal").iterdir()) == []
+
+
+# ---- in use
+
+def test_a_second_sweep_on_the_same_store_is_refused(world, undisturbed):
+    config = world.long_sweep()
+    file = worlds.write(config, world.root / "in-use")
+    store = worlds.store_of(file, config)
+    first = program.start(file)
+    try:
+        program.wait_for(lambda: program.committed(store) > 15, first)
+        first.send_signal(signal.SIGSTOP)  # so that it still runs when the second has waited long enough
+        before = program.digest(store)
+        second = program.run(file)
+        assert second.code == 2, str(second)
+        assert f"process {first.pid} on " in second.err
+        assert second.err.count("\n") == 1, "one message"
+        assert program.digest(store) == before
+        # Looking is allowed.
+        assert "pending" in program.run_well("status", store).out
+        program.run_well("plan", file)
+    finally:
+        first.send_signal(signal.SIGCONT)
+    result = program.finish(first)
+    assert result.code == 0, str(result)
+    program.assert_same_results(store, undisturbed)
+
+
+# ---- growing and shrinking
+
+@pytest.fixture(scope="session")
+def small(world):
+    """A finished small sweep: its config and its folder, to be copied before it is changed."""
+    config = world.sweep("small")
+    file = worlds.write(config, world.root / "small")
+    program.run_well(file)
+    return config, file.parent
+
+
+@pytest.fixture
+def copied(small, tmp_path):
+    config, folder = small
+    target = tmp_path / "small"
+    shutil.copytree(folder, target)
+    return copy.deepcopy(config), target / "sweep.toml"
+
+
+def to_compute(plan: program.Result) -> dict[str, int]:
+    """The last column of the plan's table of results."""
+    found = {table: re.search(rf"^{table} +\d+ +\d+ +\d+ +(\d+)$", plan.out, re.MULTILINE) for table in program.TABLES}
+    return {table: int(match.group(1)) for table, match in found.items() if match}
+
+
+def add_degree(config):
+    config["grid"]["degrees"].append(15)
+
+
+def add_degree_beyond_the_end(config):
+    config["finetune"]["steps"] = 30
+    config["grid"]["degrees"].append(30)
+
+
+def add_parameter(config):
+    config["grid"]["method"][0]["alpha"].append(0.75)
+
+
+def add_method(config):
+    config["grid"]["method"].append({"name": "slerp"})
+
+
+def add_seed(config):
+    config["sweep"]["seeds"].append(7)
+
+
+def add_pair(config):
+    config["grid"]["pairs"].append(["math", "code#1"])
+
+
+def add_target(config):
+    config["corpus"].append({**config["corpus"][0], "name": "prose", "files": [str(config["corpus"][0]["files"][0]).replace("code", "prose")]})
+    config["grid"]["targets"].append("prose")
+
+
+def add_layer(config):
+    config["grid"]["layers"].append(1)
+
+
+def add_metric(config):
+    config["similarity"]["metrics"].append("cka_linear")
+
+
+@pytest.mark.parametrize("grow", [add_degree, add_degree_beyond_the_end, add_parameter, add_method, add_seed, add_pair, add_target,
+                                  add_layer, add_metric])
+def test_growing_an_axis_computes_only_what_is_new(copied, world, grow):
+    config, file = copied
+    store = worlds.store_of(file, config)
+    before = {table: program.labelled_rows(store, table) for table in program.TABLES}
+    grow(config)
+    worlds.write(config, file.parent)
+    announced = to_compute(program.run_well("plan", file))
+    program.run_well(file)
+    program.assert_all_done(store)
+    for table in program.TABLES:
+        after = program.labelled_rows(store, table)
+        old_ids = {key[0] for key in before[table]}
+        if table == "training" and grow is add_degree_beyond_the_end:
+            assert announced[table] == len(after) - len(before[table]), "longer curves are new results"
+            before[table] = {}
+        program.assert_rows_kept(before[table], after)
+        assert announced[table] == len({key[0] for key in after} - old_ids), table
+    assert announced["similarity" if grow is add_metric else "experiments"] > 0
+
+    fresh = worlds.write(config, world.root / f"fresh-{grow.__name__}")
+    program.run_well(fresh)
+    for table in program.TABLES:
+        grown, new = program.labelled_rows(store, table), program.labelled_rows(worlds.store_of(fresh, config), table)
+        assert new.keys() == {key for key, row in grown.items() if row["in_plan"]}
+        for key, row in new.items():
+            for name in row.keys() - program.HOW_IT_WAS_MADE - {"pair", "method", "setting", "target", "layer", "model", "metric", "probe",
+                                                                "site", "model_a", "model_b"}:  # codes; the names are in the key
+                assert program.same_values(row[name], grown[key][name]), f"{table}/{name} of {key}"
+
+
+def test_shrinking_keeps_the_rows_outside_the_plan(copied):
+    config, file = copied
+    store = worlds.store_of(file, config)
+    before = program.labelled_rows(store)
+    whole = copy.deepcopy(config)
+    config["grid"]["degrees"].remove(10)
+    worlds.write(config, file.parent)
+    result = program.run_well(file)
+    assert "everything is done" in result.err
+    after = program.labelled_rows(store)
+    assert after.keys() == before.keys()
+    program.assert_rows_kept(before, after)
+    outside = [row for row in after.values() if not row["in_plan"]]
+    assert len(outside) == sum(row["degree"][0] == 10 for row in before.values()) > 0
+    assert all(row["degree"][0] == 10 for row in outside)
+    program.run_well("verify", store)
+
+    worlds.write(whole, file.parent)
+    assert "everything is done" in program.run_well(file).err
+    again = program.labelled_rows(store)
+    program.assert_rows_kept(before, again)
+    assert all(row["in_plan"] for row in again.values())
+
+
+def test_another_learning_rate_recomputes_what_depends_on_it(copied):
+    config, file = copied
+    store = worlds.store_of(file, config)
+    before = program.labelled_rows(store)
+    trained = program.labelled_rows(store, "training")
+    config["specialist"][1]["learning_rate"] = 1e-3
+    worlds.write(config, file.parent)
+    plan = program.run_well("plan", file).out
+
+    models = program.names_of(store, "model")
+    def depends(row):
+        return any(models[code] == "math" and degree > 0 for code, degree in zip(row["model"], row["degree"]) if code >= 0)
+    affected = [row for row in before.values() if depends(row)]
+    assert 0 < len(affected) < len(before)
+    assert f"{len(affected)} experiments of the same labels are stored but were made from other inputs" in plan
+    assert "specialist[1].learning_rate: (absent) -> 0.001" in plan
+    assert to_compute(program.run("plan", file))["experiments"] == len({row["id"] for row in affected})
+
+    program.run_well(file)
+    after = program.labelled_rows(store)
+    program.assert_rows_kept(before, after)
+    new = {key: row for key, row in after.items() if key not in before}
+    assert len(new) == len(affected) and all(depends(row) and row["status"] == program.DONE for row in new.values())
+    assert sum(not row["in_plan"] for row in after.values()) == len(affected)
+    program.assert_rows_kept(trained, program.labelled_rows(store, "training"))
+    assert len(program.labelled_rows(store, "training")) == len(trained) + 2, "math's trajectory, for two seeds"
+
+
+def test_order_and_comments_mean_nothing(copied):
+    config, file = copied
+    store = worlds.store_of(file, config)
+    before = {table: program.labelled_rows(store, table) for table in program.TABLES}
+    for key in ("corpus", "specialist"):
+        config[key].reverse()
+    for key in ("degrees", "method"):
+        config["grid"][key].reverse()
+    config["sweep"]["seeds"].reverse()
+    config["grid"]["method"][-1]["alpha"].reverse()
+    config = dict(reversed(config.items()))
+    worlds.write(config, file.parent)
+    text = file.read_text()
+    file.write_text("# turned around\n" + re.sub(r"^(\[.*\])$", r"\1  # a comment", text, flags=re.MULTILINE))
+    assert set(to_compute(program.run_well("plan", file)).values()) == {0}
+    assert "everything is done" in program.run_well(file).err
+    for table in program.TABLES:
+        after = program.labelled_rows(store, table)
+        assert after.keys() == before[table].keys()
+        program.assert_rows_kept(before[table], after)
+        assert all(row["in_plan"] for row in after.values())
