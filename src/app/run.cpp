@@ -1,6 +1,7 @@
 // `cmsweep run`: the sweep itself, on all ranks.
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -76,6 +77,15 @@ nlohmann::json on_rank_zero(const Communicator& world, Step step) {
     return said.at("value");
 }
 
+/// [collective] Names of the nodes, in the order of their first rank; on rank 0.
+std::vector<std::string> distinct_hosts(const Communicator& world) {
+    std::vector<std::string> distinct;
+    for (const auto& name : world.gather(host_name(), 0)) {
+        if (std::find(distinct.begin(), distinct.end(), name) == distinct.end()) distinct.push_back(name);
+    }
+    return distinct;
+}
+
 /// The device kind of every rank; they must agree, since it is part of every result's id.
 std::string agree_on_device(const Communicator& world, const std::string& wanted) {
     nlohmann::json own;
@@ -104,7 +114,7 @@ std::string agree_on_device(const Communicator& world, const std::string& wanted
 }
 
 nlohmann::json environment_of(const Communicator& world, const std::string& device) {
-    return {{"cmsweep", CMSWEEP_VERSION}, {"libtorch", torch_version_text()}, {"device", device},
+    return {{"cmsweep", CMSWEEP_VERSION}, {"git_revision", CMSWEEP_GIT_REVISION}, {"libtorch", torch_version_text()}, {"device", device},
             {"ranks", std::to_string(world.size())}, {"compiler", __VERSION__}};
 }
 
@@ -165,6 +175,9 @@ nlohmann::json prepare(const RunOptions& options, const Communicator& world, con
     check_store_name(read_stored_state(store, lead.config.side_folder()), lead.config, store);
     const PreparedStore prepared = prepare_store(store, lead.config.side_folder(), lead.plan, {lead.config.name, lead.config.text, environment_of(world, device)});
     for (const auto& warning : prepared.warnings) std::cerr << "warning: " << warning << '\n';
+    if (prepared.recovered > 0 && options.verbosity > 0) {
+        std::cerr << "recovered " << prepared.recovered << " results of an interrupted run from its journals\n";
+    }
 
     remove_leftovers(lead.config.side_folder());
     const StoredState state = read_stored_state(store, lead.config.side_folder());
@@ -208,7 +221,8 @@ nlohmann::json snapshot_of(const Progress& progress, const char* state) {
 }
 
 /// Rank 0's side of the sweep: what to do and what to tell people.
-Sweep make_sweep(const RunOptions& options, Lead& lead, const Job& job, ProgressDisplay& display) {
+Sweep make_sweep(const RunOptions& options, std::chrono::system_clock::time_point started, Lead& lead, const Job& job,
+                 ProgressDisplay& display) {
     Sweep sweep;
     sweep.tasks = std::move(lead.pending);
     sweep.exists = [&job](const Id& asset) { return job.exists(asset); };
@@ -217,7 +231,11 @@ Sweep make_sweep(const RunOptions& options, Lead& lead, const Job& job, Progress
     sweep.options.alone = lead.alone;
     sweep.options.quarantined = lead.quarantined;
     const double given = options.walltime.empty() ? lead.config.run.walltime : parse_duration(options.walltime);
-    if (const auto left = seconds_left(given)) sweep.options.deadline = *left - std::min(kGrace, *left / 4);
+    // A walltime that was given counts from the program's start, of which preparing took a part.
+    if (auto left = seconds_left(given)) {
+        if (given > 0) *left -= std::chrono::duration<double>(std::chrono::system_clock::now() - started).count();
+        sweep.options.deadline = *left - std::min(kGrace, *left / 4);
+    }
     sweep.hooks.stop_requested = [] { return stop_signal() != 0; };
     sweep.hooks.progress = [&display](const Progress& progress) { display.update(snapshot_of(progress, "running"), progress.elapsed); };
     sweep.hooks.event = [verbosity = options.verbosity](const SweepEvent& event) {
@@ -274,7 +292,7 @@ int sweep_on(const Communicator& world, const RunOptions& options) {
     ProgressDisplay display(std::filesystem::path(job.side_folder) / "status.json", options.verbosity);
     Progress last;
     if (world.rank() == 0) {
-        Sweep sweep = make_sweep(options, lead, job, display);
+        Sweep sweep = make_sweep(options, started, lead, job, display);
         sweep.hooks.progress = [&, shown = sweep.hooks.progress](const Progress& progress) {
             last = progress;
             shown(progress);
@@ -295,11 +313,12 @@ int sweep_on(const Communicator& world, const RunOptions& options) {
 
     flight.remove();
 
+    const auto hosts = distinct_hosts(world);
     const auto seconds = [](auto time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); };
     const char* state = !outcome.fault.empty() ? "fault" : outcome.stopped ? "stopped" : "done";
     if (outcome.fault.empty()) {
         store.close({{"started", seconds(started)}, {"ended", seconds(std::chrono::system_clock::now())}, {"ranks", world.size()},
-                     {"hosts", host_name()}, {"version", CMSWEEP_VERSION}, {"outcome", state}});
+                     {"hosts", hosts}, {"version", CMSWEEP_VERSION}, {"outcome", state}});
     }
     int code = kDone;
     if (world.rank() == 0) {
@@ -334,7 +353,9 @@ int run_command(const RunOptions& options, int& argc, char**& argv) {
     } catch (const std::exception& error) {
         std::cerr << "rank " << world.rank() << ": " << error.what() << '\n';
         if (world.size() > 1) world.abort(kInternal);
-        return kInternal;
+        // Not through MPI_Finalize: after a failed write HDF5 crashes there when it closes what is still open.
+        std::cerr.flush();
+        std::_Exit(kInternal);
     }
 }
 

@@ -60,16 +60,19 @@ MeanInterval paired_gain(const Candidate& single, const Candidate& candidate, st
     return mean_interval(differences);
 }
 
+// Losses are float32 sums: combinations of equal models differ by less than this, nats.
+constexpr double kRounding = 1e-5;
+
 std::string recommend(const PairVerdict& verdict) {
     // The cheapest family whose gain is certain and not certainly worse than the best one's.
     const FamilyVerdict* best = nullptr;
     for (const auto& family : verdict.families) {
-        if (family.low > 0 && (!best || family.gain > best->gain)) best = &family;
+        if (family.low > kRounding && (!best || family.gain > best->gain)) best = &family;
     }
     if (!best) return "do not combine: no family gains over " + verdict.best_single + " with certainty";
     const FamilyVerdict* cheapest = best;
     for (const auto& family : verdict.families) {
-        if (family.low > 0 && family.high >= best->gain && family.flops_ratio < cheapest->flops_ratio) cheapest = &family;
+        if (family.low > kRounding && family.high >= best->gain && family.flops_ratio < cheapest->flops_ratio) cheapest = &family;
     }
     static const std::map<std::string, std::string> kWords{
         {"parameter", "combine by parameters"}, {"activation", "combine by features"}, {"routing", "combine by routing"}, {"output", "combine at the outputs"}};

@@ -1,8 +1,26 @@
 #include "cmsweep/exec/job.hpp"
 
+#include "cmsweep/base/error.hpp"
+#include "cmsweep/base/safetensors.hpp"
+
 namespace cmsweep {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+/// Is this file there with all that its header announces? One that was cut short is as good as none: it is made again.
+bool whole(const fs::path& file) {
+    if (!fs::exists(file)) return false;
+    try {
+        SafetensorsFile{file};
+        return true;
+    } catch (const InputError&) {
+        return false;
+    }
+}
+
+}  // namespace
 
 fs::path Job::tokens_folder() const { return fs::path(side_folder) / "cache" / "tokens"; }
 
@@ -23,8 +41,9 @@ fs::path Job::partial_file(const Id& result) const {
 }
 
 bool Job::exists(const Id& asset) const {
-    if (asset == base) return fs::exists(base_checkpoint() / "model.safetensors") || !base_folder.empty();
-    return fs::exists(checkpoint_file(asset)) || fs::exists(features_file(asset));
+    if (asset == base && !base_folder.empty()) return true;
+    if (asset == base) return whole(base_checkpoint() / "model.safetensors");
+    return whole(checkpoint_file(asset)) || whole(features_file(asset));
 }
 
 void to_json(nlohmann::json& json, const Job& job) {

@@ -422,8 +422,11 @@ void Planner::add_merge_rows(const std::vector<PlannedMember>& members, const Me
         nodes.push_back(node(member, seed));
         references.push_back(nodes.back().reference);
         ids.push_back(nodes.back().id);
-        degrees += (degrees.empty() ? "" : "/") + std::to_string(member.degree);
+        if (!degrees.empty()) degrees += '/';
+        degrees += std::to_string(member.degree);
     }
+    const bool alike = std::all_of(members.begin(), members.end(), [&](const auto& member) { return member.degree == members.front().degree; });
+    if (alike) degrees = std::to_string(members.front().degree);
     const std::string pair = pair_name(names);
     const bool placed = method.family != Family::output && method.family != Family::reference;
     const bool whole = method.family == Family::parameter && layer.whole_model;

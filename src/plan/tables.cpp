@@ -52,7 +52,7 @@ std::vector<Column> common_columns() {
         number("status", ValueType::int8, Role::bookkeeping, "1", "0 pending, 1 done, 2 failed, 3 quarantined"),
         number("commit", ValueType::uint64, Role::bookkeeping, "1",
                "0 until committed; then a magic number (upper 32 bits) and the CRC-32 of the result values"),
-        text("message", kMessageSize, Role::bookkeeping, "why the row failed"),
+        text("message", kMessageSize, Role::bookkeeping, "why the row failed; of a done row, the method's notes (JSON)"),
         number("attempt", ValueType::int32, Role::bookkeeping, "1", "how often a result was recorded for this row"),
         number("rank", ValueType::int32, Role::bookkeeping, "1", "MPI rank that computed the result; -1 if none did"),
         number("seconds", ValueType::float64, Role::bookkeeping, "s", "time spent computing the result"),
