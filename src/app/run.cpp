@@ -170,9 +170,10 @@ nlohmann::json prepare(const RunOptions& options, const Communicator& world, con
             }
         }
     }
+    // Before the lock, whose file would be the first change.
+    check_store_name(read_stored_state(store, lead.config.side_folder()), lead.config, store);
     lead.lock = std::make_unique<StoreLock>(lead.config.output, kLockPatience);
     for (const auto& warning : lead.lock->warnings()) std::cerr << "warning: " << warning << '\n';
-    check_store_name(read_stored_state(store, lead.config.side_folder()), lead.config, store);
     const PreparedStore prepared = prepare_store(store, lead.config.side_folder(), lead.plan, {lead.config.name, lead.config.text, environment_of(world, device)});
     for (const auto& warning : prepared.warnings) std::cerr << "warning: " << warning << '\n';
     if (prepared.recovered > 0 && options.verbosity > 0) {

@@ -211,6 +211,7 @@ void check(std::vector<TensorEntry>& entries, std::uint64_t data_start, std::uin
         if (++count <= kMostProblems) problems.push_back(name + ": tensor " + shown(entry.name) + ": " + what);
     };
     std::vector<const TensorEntry*> by_offset;
+    bool cut = false;
     for (const auto& entry : entries) {
         const auto value_bytes = dtype_bytes(entry.dtype);
         std::uint64_t expected = 0;
@@ -223,7 +224,9 @@ void check(std::vector<TensorEntry>& entries, std::uint64_t data_start, std::uin
                                 std::to_string(expected) + " bytes, but its data_offsets span " +
                                 std::to_string(entry.size));
         }
-        if (entry.offset > data_bytes || entry.size > data_bytes - entry.offset) {
+        // A file that was cut short says so once, not for every tensor behind the cut.
+        if (!cut && (entry.offset > data_bytes || entry.size > data_bytes - entry.offset)) {
+            cut = true;
             complain(entry, "its data ends at byte " + std::to_string(entry.offset + entry.size) +
                                 ", but the file has only " + std::to_string(data_bytes) +
                                 " bytes of data: truncated; copy or download it again");
