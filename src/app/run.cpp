@@ -142,9 +142,12 @@ Suspects count_suspects(const Lead& lead, const Job& job) {
         std::string newest;
         for (const auto& task : lead.plan.tasks) {
             if (task.id != id) continue;
-            for (const auto& key : task.results) {
+            std::vector<Id> partials;
+            for (const auto& key : task.results) partials.push_back(key.id);
+            if (task.payload.contains("trajectory")) partials.push_back(task.payload.at("trajectory").get<Id>());
+            for (const auto& partial : partials) {
                 std::error_code absent;
-                const auto time = std::filesystem::last_write_time(job.partial_file(key.id), absent);
+                const auto time = std::filesystem::last_write_time(job.partial_file(partial), absent);
                 if (!absent) newest = std::max(newest, std::to_string(time.time_since_epoch().count()));
             }
         }

@@ -1,5 +1,6 @@
 """Stopping, killing, continuing, growing and shrinking: no finished result is lost, none is computed twice."""
 import copy
+import json
 import os
 import random
 import re
@@ -103,6 +104,29 @@ def test_kills_at_random_moments_lose_nothing(world, undisturbed, orphans):
     program.assert_same_results(store, undisturbed)
     program.run_well("verify", store)
     assert list((store.parent / "long.d" / "journal").iterdir()) == []
+
+
+def test_a_long_trajectory_that_gets_on_is_not_to_blame_for_kills(world):
+    """The quarantine of tasks that kill their process counts from the newest step checkpoint, which a stop writes."""
+    config = world.sweep("long-trajectory")
+    config["sweep"]["seeds"] = [0]
+    config["finetune"].update(steps=100_000)
+    config["grid"].update(degrees=[100_000], method=[{"name": "average"}])
+    file = worlds.write(config, world.root / "long-trajectory")
+    side = worlds.store_of(file, config).with_suffix(".d")
+    seen = set()
+    for _ in range(3):
+        for number in (signal.SIGUSR1, signal.SIGKILL, signal.SIGUSR1):
+            process = program.start(file)
+            flights = time.time()
+            program.wait_for(lambda: any(entry.stat().st_mtime > flights for entry in side.glob("flight/*")), process)
+            time.sleep(0.3)
+            process.send_signal(number)
+            assert program.finish(process).code == (75 if number == signal.SIGUSR1 else -signal.SIGKILL)
+        suspects = json.loads((side / "suspects.json").read_text())
+        assert [entry["ends"] for entry in suspects] == [1], suspects
+        seen.add(suspects[0]["progress"])
+    assert len(seen) == 3 and "" not in seen
 
 
 # ---- in use
