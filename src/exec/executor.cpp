@@ -90,28 +90,12 @@ ProbeLayout Executor::probe_layout(const nlohmann::json& probe) {
     return layout;
 }
 
-std::shared_ptr<const std::map<std::string, BlockFeatures>> Executor::features(const Id& asset) {
-    return features_.get(asset.hex(), [&] {
-        auto loaded = load_features(job_.features_file(asset));
-        std::size_t bytes = 0;
-        for (const auto& [site, blocks] : loaded) {
-            for (const auto& block : blocks) bytes += static_cast<std::size_t>(block.size()) * sizeof(float);
-        }
-        return std::pair{std::make_shared<const std::map<std::string, BlockFeatures>>(std::move(loaded)), bytes};
-    });
-}
-
-PreparedBlocks Executor::prepared(const MetricInfo& metric, const nlohmann::json& setting, const Id& asset,
-                                  const std::string& site, const ProbeLayout& layout) {
-    return prepared_.get(metric.name + canonical_json(setting) + site + asset.hex(), [&] {
-        PreparedBlocks blocks;
-        std::size_t bytes = 0;
-        const auto all = features(asset);
-        for (const auto& block : all->at(site)) {
-            blocks.push_back(metric.prepare(block, layout, setting));
-            bytes += blocks.back()->bytes();
-        }
-        return std::pair{std::move(blocks), bytes};
+std::shared_ptr<const PreparedBlock> Executor::prepared(const MetricInfo& metric, const nlohmann::json& setting, const Id& asset,
+                                                        const std::string& site, std::int64_t block, const ProbeLayout& layout) {
+    return prepared_.get(metric.name + canonical_json(setting) + site + std::to_string(block) + asset.hex(), [&] {
+        auto prepared = metric.prepare(load_features(job_.features_file(asset), site, block), layout, setting);
+        const std::size_t bytes = prepared->bytes();
+        return std::pair{std::move(prepared), bytes};
     });
 }
 

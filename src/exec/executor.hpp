@@ -55,6 +55,9 @@ private:
     std::unordered_map<std::string, typename std::list<Entry>::iterator> places_;
 };
 
+/// Prepared blocks that one call of compare_in_tiles() may hold, in bytes.
+inline constexpr std::size_t kTileBytes = std::size_t{1} << 30;
+
 /// One rank's executor: what tasks of all kinds share. Each kind has a file of its own.
 class Executor : public TaskRunner {
 public:
@@ -74,18 +77,16 @@ private:
     EvaluationText windows(const Id& digest, std::int64_t context, std::int64_t count);
     EvaluationText probe_text(const nlohmann::json& probe);
     ProbeLayout probe_layout(const nlohmann::json& probe);
-    std::shared_ptr<const std::map<std::string, BlockFeatures>> features(const Id& asset);
-    /// Every block of a representation in a metric's own form.
-    PreparedBlocks prepared(const MetricInfo& metric, const nlohmann::json& setting, const Id& asset, const std::string& site,
-                            const ProbeLayout& layout);
+    /// One block of a representation in a metric's own form. Throws NumericError where the metric is not defined for it.
+    std::shared_ptr<const PreparedBlock> prepared(const MetricInfo& metric, const nlohmann::json& setting, const Id& asset,
+                                                  const std::string& site, std::int64_t block, const ProbeLayout& layout);
 
     Job job_;
     torch::Device device_;
     std::shared_ptr<const Parameters> base_;
     std::map<Id, StoredSplit> splits_;
     RecentlyUsed<std::shared_ptr<const Parameters>> models_{std::size_t{1} << 30};
-    RecentlyUsed<std::shared_ptr<const std::map<std::string, BlockFeatures>>> features_{std::size_t{256} << 20};
-    RecentlyUsed<PreparedBlocks> prepared_{std::size_t{512} << 20};
+    RecentlyUsed<std::shared_ptr<const PreparedBlock>> prepared_{std::size_t{512} << 20};
 };
 
 /// A record's `seconds`: time since this was made, or since the last call.

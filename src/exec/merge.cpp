@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "cmsweep/base/error.hpp"
+#include "cmsweep/core/similarity/in_tiles.hpp"
 #include "cmsweep/model/combination.hpp"
 #include "executor.hpp"
 
@@ -69,14 +70,23 @@ void Executor::merge(const Task& task, TaskContext& context) {
         const ProbeLayout layout = probe_layout(probe);
         const MetricInfo& metric = *find_metric("cka_debiased");
         const nlohmann::json setting = complete_setting(metric.parameters, nlohmann::json::object());
-        PreparedBlocks merged;
-        for (const auto& block : own.at(site)) merged.push_back(metric.prepare(block, layout, setting));
         ComparisonOptions options;
         options.permutations = 0;
         options.interval = false;
+        options.safe_point = input.safe_point;
+        const auto& blocks_of_own = own.at(site);
+        const auto block_count = static_cast<Eigen::Index>(blocks_of_own.size());
+        const EntryMask same = EntryMask::NullaryExpr(block_count, block_count, [](Eigen::Index i, Eigen::Index j) { return i == j; });
+        const BlockSource merged = [&](Eigen::Index block) {
+            return metric.prepare(blocks_of_own[static_cast<std::size_t>(block)], layout, setting);
+        };
         const auto diagonal = [&](const Id& other, std::vector<double>& out) {
-            const auto result = metric.compare(merged, prepared(metric, setting, other, site, layout), layout, setting, options, true);
-            for (Eigen::Index i = 0; i < result.value.rows(); ++i) out.push_back(result.value(i, i));
+            const BlockSource theirs = [&](Eigen::Index block) { return prepared(metric, setting, other, site, block, layout); };
+            const auto result =
+                compare_in_tiles(metric, block_count, merged, block_count, theirs, layout, setting, options, same, kTileBytes);
+            for (Eigen::Index i = 0; i < block_count; ++i) out.push_back(result.value(i, i));
+            const bool undefined = result.value.diagonal().array().isNaN().any();
+            if (undefined && record.message.empty()) record.message = "similarity: " + result.message();
         };
         std::vector<double> members, to_base;
         for (const auto& asset : after.at("members")) diagonal(asset, members);

@@ -91,21 +91,16 @@ void save_features(const std::filesystem::path& file, const std::map<std::string
     write_safetensors(file, tensors, {{"format", "cmsweep-features"}});
 }
 
-std::map<std::string, BlockFeatures> load_features(const std::filesystem::path& file) {
+FeatureMatrix load_features(const std::filesystem::path& file, const std::string& site, std::int64_t block) {
     const SafetensorsFile stored(file);
     const auto format = stored.metadata().find("format");
     if (format == stored.metadata().end() || format->second != "cmsweep-features")
         throw InputError(file.string() + ": no features file (metadata format is not \"cmsweep-features\"); remove it");
-    std::map<std::string, BlockFeatures> features;
-    for (const auto& entry : stored.tensors()) features[entry.name.substr(0, entry.name.rfind('.'))].emplace_back();
-    for (auto& [site, blocks] : features)
-        for (std::size_t block = 0; block < blocks.size(); ++block) {
-            const auto* entry = stored.find(site + "." + std::to_string(block));
-            if (!entry || entry->shape.size() != 2)
-                throw InputError(file.string() + ": no matrix " + site + "." + std::to_string(block) + "; remove the file");
-            blocks[block].resize(entry->shape[0], entry->shape[1]);
-            stored.read_float32(*entry, {blocks[block].data(), static_cast<std::size_t>(blocks[block].size())});
-        }
+    const auto* entry = stored.find(site + "." + std::to_string(block));
+    if (!entry || entry->shape.size() != 2)
+        throw InputError(file.string() + ": no matrix " + site + "." + std::to_string(block) + "; remove the file");
+    FeatureMatrix features(entry->shape[0], entry->shape[1]);
+    stored.read_float32(*entry, {features.data(), static_cast<std::size_t>(features.size())});
     return features;
 }
 

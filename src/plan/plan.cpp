@@ -81,6 +81,7 @@ private:
     void add_trajectories();
     void add_references();
     void add_merges();
+    std::int64_t probe_rows(const std::string& corpus) const;
     void add_comparisons();
     void add_represent_tasks();
     void finish();
@@ -528,6 +529,28 @@ void Planner::add_merges() {
     }
 }
 
+/// The metric's name on its axis: with the parameters that are not the defaults, so that two settings of it differ.
+std::string metric_name(const MetricConfig& metric, const MetricInfo& info) {
+    const nlohmann::json defaults = complete_setting(info.parameters, nlohmann::json::object());
+    nlohmann::json given = nlohmann::json::object();
+    for (const auto& [key, value] : metric.setting.items()) {
+        if (value != defaults.at(key)) given[key] = value;
+    }
+    return given.empty() ? metric.name : metric.name + " " + canonical_json(given);
+}
+
+std::int64_t Planner::probe_rows(const std::string& corpus) const {
+    const SimilarityConfig& similarity = config_.similarity;
+    const std::int64_t context = identity_.context_or_model(similarity.context);
+    const std::int64_t windows = similarity.windows > 0
+                                     ? similarity.windows
+                                     : (static_cast<std::int64_t>(facts_.corpora.at(corpus).tokens[2]) - 1) / context;
+    return windows * (similarity.pooling == "token" ? context : 1);
+}
+
+// All comparisons of one metric and site on one probe make a matrix of representations by representations. A task is a
+// tile of it: what preparing a representation costs is shared, and tiles spread over the ranks. How the matrix is cut
+// changes neither ids nor bits.
 void Planner::add_comparisons() {
     const SimilarityConfig& similarity = config_.similarity;
     if (!similarity.present) return;
@@ -535,9 +558,57 @@ void Planner::add_comparisons() {
         PlannedMember member;
         std::int64_t seed;
     };
+    struct Tile {
+        Task task;
+        std::map<Id, std::size_t> rows, columns;  // representation -> place in the payload's lists
+    };
     std::set<std::vector<std::string>> written;  // labels, so that pairs sharing a member write each comparison once
-    std::map<std::pair<Id, std::string>, Task> tasks;  // by first representation
-    std::vector<std::pair<Id, std::string>> order;
+    std::map<Id, std::int64_t> number;           // of a representation, in order of first use on its probe
+    std::map<std::string, std::int64_t> numbered;
+    std::map<std::string, Tile> tiles;
+    std::vector<std::string> order;
+
+    const auto add_item = [&](const Id& id, const std::string& probe, const std::string& site, const MetricConfig& metric,
+                              const Id& a, const Id& b) {
+        const MetricInfo& info = *find_metric(metric.name);
+        const std::int64_t blocks = facts_.geometry.blocks;
+        const std::int64_t edge = std::max<std::int64_t>(1, info.tile_edge / blocks);
+        for (const auto& representation : {a, b}) {
+            if (number.emplace(representation, numbered[probe]).second) ++numbered[probe];
+        }
+        const std::int64_t row = number.at(a) / edge, column = number.at(b) / edge;
+        const std::string name = metric_name(metric, info);
+        const std::string key = nlohmann::json{probe, site, name, row, column}.dump();
+        const auto [place, fresh] = tiles.try_emplace(key);
+        Tile& tile = place->second;
+        Task& task = tile.task;
+        if (fresh) {
+            order.push_back(key);
+            task.kind = TaskKind::compare;
+            task.label = "compare by " + name + " on " + probe + ", " + site + ", tile " + std::to_string(row) + ", " +
+                         std::to_string(column);
+            task.payload = {{"probe", probe_payload(probe)}, {"site", site}, {"metric", metric.name}, {"setting", metric.setting},
+                            {"cross", similarity.cross}, {"permutations", similarity.permutations}, {"a", nlohmann::json::array()},
+                            {"b", nlohmann::json::array()}, {"items", nlohmann::json::array()}};
+        }
+        const double n = static_cast<double>(probe_rows(probe));
+        const double width = static_cast<double>(facts_.geometry.width);
+        const auto listed = [&](std::map<Id, std::size_t>& places, const char* list, const Id& representation) {
+            const auto [found, is_new] = places.emplace(representation, places.size());
+            if (is_new) {
+                task.payload[list].push_back(representation);
+                add_need(task, representation);
+                task.work += static_cast<double>(blocks) * n * width * std::min(n, width);
+            }
+            return found->second;
+        };
+        task.payload["items"].push_back({{"id", id}, {"a", listed(tile.rows, "a", a)}, {"b", listed(tile.columns, "b", b)}});
+        task.results.push_back({"similarity", id});
+        const double entries = static_cast<double>(similarity.cross ? blocks * blocks : blocks);
+        const double product = info.tile_edge > 1 && n <= 8 * width ? n * n : n * width * width;
+        task.work += entries * product * (similarity.permutations + 2);
+    };
+
     const auto compare = [&](const Side& a, const Side& b) {
         const ModelNode first = node(a.member, a.seed), second = node(b.member, b.seed);
         const std::vector<std::string> labels{a.member.name, std::to_string(a.member.degree), std::to_string(a.seed),
@@ -555,28 +626,14 @@ void Planner::add_comparisons() {
                     similarity_->begin(id);
                     similarity_->label("seed", static_cast<double>(a.seed));
                     similarity_->label("seed_b", static_cast<double>(b.seed));
-                    similarity_->label("metric", static_cast<double>(metrics_.code(metric.name)));
+                    similarity_->label("metric", static_cast<double>(metrics_.code(metric_name(metric, info))));
                     similarity_->label("probe", static_cast<double>(corpora_.code(probe)));
                     similarity_->label("site", static_cast<double>(sites_.code(site)));
                     similarity_->label("model_a", static_cast<double>(first.model));
                     similarity_->label("degree_a", static_cast<double>(first.degree));
                     similarity_->label("model_b", static_cast<double>(second.model));
                     similarity_->label("degree_b", static_cast<double>(second.degree));
-                    if (!planned_results_.insert(id).second) continue;
-                    const std::pair<Id, std::string> key{first_features, probe};
-                    if (!tasks.count(key)) order.push_back(key);
-                    Task& task = tasks[key];
-                    task.kind = TaskKind::compare;
-                    task.label = "compare " + a.member.name + " at degree " + std::to_string(a.member.degree) + ", seed " + std::to_string(a.seed);
-                    if (task.payload.is_null()) task.payload = {{"probe", probe_payload(probe)}, {"items", nlohmann::json::array()}};
-                    task.payload["items"].push_back({{"id", id}, {"metric", metric.name}, {"setting", metric.setting}, {"site", site},
-                                                     {"a", first_features}, {"b", second_features},
-                                                     {"cross", similarity.cross}, {"permutations", similarity.permutations}});
-                    task.results.push_back({"similarity", id});
-                    add_need(task, first_features);
-                    add_need(task, second_features);
-                    const double n = static_cast<double>(std::max<std::int64_t>(1, similarity.windows));
-                    task.work += n * n * facts_.geometry.width * facts_.geometry.blocks * 40;
+                    if (planned_results_.insert(id).second) add_item(id, probe, site, metric, first_features, second_features);
                 }
             }
         }
@@ -608,7 +665,7 @@ void Planner::add_comparisons() {
             }
         }
     }
-    for (const auto& key : order) add_task(std::move(tasks.at(key)));
+    for (const auto& key : order) add_task(std::move(tiles.at(key).task));
 }
 
 void Planner::add_represent_tasks() {

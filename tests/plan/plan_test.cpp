@@ -207,6 +207,125 @@ TEST(Plan, ReportsAllProblemsOfTheFactsAtOnce) {
     }
 }
 
+/// The rows of the similarity table as "model_a@degree/seed model_b@degree/seed", with counts.
+std::map<std::string, int> comparisons(const Plan& plan) {
+    const TableRows& table = plan.table("similarity");
+    const auto side = [&](const char* which, const char* seed, std::size_t row) {
+        const auto label = [&](const std::string& column) { return static_cast<std::int64_t>(table.labels.at(column)[row]); };
+        return plan.axes.names.at("model")[static_cast<std::size_t>(label(std::string("model_") + which))] + "@" +
+               std::to_string(label(std::string("degree_") + which)) + "/" + std::to_string(label(seed));
+    };
+    std::map<std::string, int> found;
+    for (std::size_t row = 0; row < table.rows(); ++row) ++found[side("a", "seed", row) + " " + side("b", "seed_b", row)];
+    return found;
+}
+
+std::string against(const char* words, const char* more = "") {
+    return std::string("[similarity]\nprobe = \"text\"\nmetrics = [\"cka_linear\"]\nafter_merge = false\nagainst = ") + words + "\n" + more;
+}
+
+TEST(Comparisons, PairIsEachDegreesMembersOfOneSeed) {
+    const Plan plan = plan_of({.degrees = "[0, 10]", .similarity = against(R"(["pair"])")});
+    EXPECT_THAT(comparisons(plan), testing::UnorderedElementsAre(testing::Pair("code@0/0 math@0/0", 1), testing::Pair("code@0/1 math@0/1", 1),
+                                                                 testing::Pair("code@10/0 math@10/0", 1), testing::Pair("code@10/1 math@10/1", 1)));
+    EXPECT_EQ(ids(plan, "similarity").size(), 3u) << "at degree 0 both seeds compare the base with itself";
+}
+
+TEST(Comparisons, PairOfThreeAndOfUnequalDegrees) {
+    const Plan plan = plan_of({.seeds = "[0]", .degrees = "[10]", .pairs = R"([["code", "math", "code#1"]])",
+                               .methods = "[[grid.method]]\nname = \"ties\"\n", .similarity = against(R"(["pair"])")});
+    EXPECT_THAT(comparisons(plan), testing::UnorderedElementsAre(testing::Pair("code@10/0 math@10/0", 1), testing::Pair("code@10/0 code#1@10/0", 1),
+                                                                 testing::Pair("math@10/0 code#1@10/0", 1)));
+}
+
+TEST(Comparisons, BaseIsEveryDegreeAboveZero) {
+    const Plan plan = plan_of({.seeds = "[0]", .similarity = against(R"(["base"])")});
+    EXPECT_THAT(comparisons(plan), testing::UnorderedElementsAre(testing::Pair("code@10/0 base@0/0", 1), testing::Pair("code@40/0 base@0/0", 1),
+                                                                 testing::Pair("math@10/0 base@0/0", 1), testing::Pair("math@40/0 base@0/0", 1)));
+}
+
+TEST(Comparisons, SelfIsEveryTwoDegreesOfOneTrajectory) {
+    const Plan plan = plan_of({.seeds = "[0]", .pairs = R"([["code", "code#1"]])", .similarity = against(R"(["self"])")});
+    EXPECT_THAT(comparisons(plan),
+                testing::UnorderedElementsAre(testing::Pair("code@0/0 code@10/0", 1), testing::Pair("code@0/0 code@40/0", 1),
+                                              testing::Pair("code@10/0 code@40/0", 1), testing::Pair("code#1@0/0 code#1@10/0", 1),
+                                              testing::Pair("code#1@0/0 code#1@40/0", 1), testing::Pair("code#1@10/0 code#1@40/0", 1)));
+}
+
+TEST(Comparisons, SeedsIsTheSameSpecialistUnderEveryTwoSeeds) {
+    const Plan plan = plan_of({.seeds = "[0, 1, 2]", .degrees = "[0, 10]", .similarity = against(R"(["seeds"])")});
+    EXPECT_THAT(comparisons(plan), testing::UnorderedElementsAre(testing::Pair("code@10/0 code@10/1", 1), testing::Pair("code@10/0 code@10/2", 1),
+                                                                 testing::Pair("code@10/1 code@10/2", 1), testing::Pair("math@10/0 math@10/1", 1),
+                                                                 testing::Pair("math@10/0 math@10/2", 1), testing::Pair("math@10/1 math@10/2", 1)));
+}
+
+TEST(Comparisons, SitesProbesAndSettingsOfAMetricAreRowsOfTheirOwn) {
+    const char* table = "[similarity]\nprobe = [\"text\", \"code\"]\nsite = [\"residual\", \"mlp_output\"]\nafter_merge = false\n"
+                        "metrics = [\"cka_rbf\", { name = \"cka_rbf\", f = 0.5 }]\nagainst = [\"pair\"]\n";
+    const Plan plan = plan_of({.seeds = "[0]", .degrees = "[10]", .similarity = table});
+    EXPECT_EQ(ids(plan, "similarity").size(), 8u);
+    EXPECT_THAT(plan.axes.names.at("site"), testing::ElementsAre("residual", "mlp_output"));
+    EXPECT_THAT(plan.axes.names.at("metric"), testing::ElementsAre("cka_rbf", R"(cka_rbf {"f":0.5})"));
+    std::set<std::vector<double>> labels;
+    const TableRows& rows = plan.table("similarity");
+    for (std::size_t row = 0; row < rows.rows(); ++row) {
+        labels.insert({rows.labels.at("probe")[row], rows.labels.at("site")[row], rows.labels.at("metric")[row]});
+    }
+    EXPECT_EQ(labels.size(), 8u) << "rows are told apart by their labels";
+    // One forward pass for both sites of a probe.
+    const auto is_represent = [](const Task& task) { return task.kind == TaskKind::represent; };
+    EXPECT_EQ(std::count_if(plan.tasks.begin(), plan.tasks.end(), is_represent), 4);
+}
+
+TEST(Comparisons, LikeBlocksAndTheFullMatrixAreDifferentResults) {
+    const Plan cross = plan_of({.similarity = against(R"(["pair"])")});
+    const Plan same = plan_of({.similarity = against(R"(["pair"])", "layers = \"same\"\n")});
+    EXPECT_EQ(cross.table("similarity").rows(), same.table("similarity").rows());
+    EXPECT_NE(ids(cross, "similarity"), ids(same, "similarity"));
+    for (const auto& task : same.tasks) {
+        if (task.kind == TaskKind::compare) {
+            EXPECT_FALSE(task.payload.at("cross").get<bool>());
+        }
+    }
+}
+
+std::vector<Task> compare_tasks(const Plan& plan) {
+    std::vector<Task> tasks = plan.tasks;
+    std::erase_if(tasks, [](const Task& task) { return task.kind != TaskKind::compare; });
+    return tasks;
+}
+
+TEST(Comparisons, AreCutIntoTilesThatShareTheirRepresentations) {
+    // 32 blocks: tiles of 3 x 3 representations for Gram matrices; the others compare representation by representation.
+    InputFacts f = facts();
+    f.geometry.blocks = 32;
+    const auto plan_with = [&](const std::string& metric) {
+        return plan_of({.seeds = "[0]", .degrees = "[0, 10, 20, 30, 40]", .pairs = R"([["code", "code#1"]])",
+                        .similarity = "[similarity]\nprobe = \"text\"\nafter_merge = false\nagainst = [\"self\"]\nmetrics = [\"" + metric + "\"]\n"},
+                       f);
+    };
+    const Plan plan = plan_with("cka_linear");
+    // The base and four degrees of two trajectories: 9 representations, 3 a side.
+    const auto tasks = compare_tasks(plan);
+    EXPECT_LE(tasks.size(), 9u);
+    std::size_t items = 0;
+    for (const auto& task : tasks) {
+        const auto& a = task.payload.at("a");
+        const auto& b = task.payload.at("b");
+        EXPECT_LE(a.size(), 3u);
+        EXPECT_LE(b.size(), 3u);
+        std::set<Id> used;
+        for (const auto& item : task.payload.at("items")) {
+            used.insert(a.at(item.at("a").get<std::size_t>()).get<Id>());
+            used.insert(b.at(item.at("b").get<std::size_t>()).get<Id>());
+            ++items;
+        }
+        EXPECT_EQ(used, std::set<Id>(task.needs.begin(), task.needs.end())) << "a tile waits for what it compares, no more";
+    }
+    EXPECT_EQ(items, 20u);
+    EXPECT_EQ(compare_tasks(plan_with("svcca")).size(), 20u);
+}
+
 TEST(Plan, ABaseMadeByPretrainingComesFirstAndAlone) {
     const char* text = R"([sweep]
 name = "base"

@@ -24,6 +24,7 @@ std::map<std::string, BlockFeatures> collect_features(const Predictor& predictor
 
 /// Features of one representation on disk (safetensors, F32, tensors "<site>.<block>"), atomically.
 void save_features(const std::filesystem::path& file, const std::map<std::string, BlockFeatures>& features);
-std::map<std::string, BlockFeatures> load_features(const std::filesystem::path& file);
+/// One block of them, n x width.
+FeatureMatrix load_features(const std::filesystem::path& file, const std::string& site, std::int64_t block);
 
 }  // namespace cmsweep

@@ -61,7 +61,7 @@ CanonicalBlock::CanonicalBlock(const FeatureMatrix& features, const ProbeLayout&
     const ThinSvd svd = thin_svd(x);
     const double total = svd.s.squaredNorm();
     if (!(total > 0)) {
-        throw NumericError("all " + std::to_string(n) + " rows are equal (constant features): similarity is undefined");
+        throw NumericError("all n = " + std::to_string(n) + " rows are equal (constant features): similarity is undefined");
     }
     const double tolerance = static_cast<double>(std::max(n, x.cols())) * std::numeric_limits<float>::epsilon();
     Index k = 0;
@@ -114,7 +114,7 @@ std::shared_ptr<const PreparedBlock> prepare_canonical(const FeatureMatrix& feat
 }
 
 ComparisonResult compare_canonical(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                                   const ComparisonOptions& options, bool same_only, const CanonicalValue& value,
+                                   const ComparisonOptions& options, const EntryMask& wanted, const CanonicalValue& value,
                                    bool exact_null) {
     const auto figures = [&](const CanonicalBlock& x, const CanonicalBlock& y, const PairContext& context) {
         EntryFigures entry;
@@ -164,7 +164,7 @@ ComparisonResult compare_canonical(const PreparedBlocks& a, const PreparedBlocks
         }
         return entry;
     };
-    return compare_pairwise<CanonicalBlock>(a, b, layout, options, same_only, figures);
+    return compare_pairwise<CanonicalBlock>(a, b, layout, options, wanted, figures);
 }
 
 }  // namespace cmsweep

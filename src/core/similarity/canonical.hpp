@@ -36,7 +36,7 @@ using CanonicalValue = std::function<double(const Eigen::MatrixXd& correlation, 
 std::shared_ptr<const PreparedBlock> prepare_canonical(const FeatureMatrix& features, const ProbeLayout& layout,
                                                        const nlohmann::json& setting);
 ComparisonResult compare_canonical(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                                   const ComparisonOptions& options, bool same_only, const CanonicalValue& value,
+                                   const ComparisonOptions& options, const EntryMask& wanted, const CanonicalValue& value,
                                    bool exact_null);
 ParameterSpec variance_parameter(double default_value);
 

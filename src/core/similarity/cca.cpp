@@ -4,12 +4,12 @@ namespace cmsweep {
 namespace {
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
     // The sum of squared singular values needs no decomposition.
     const auto mean_square = [](const Eigen::MatrixXd& cross, const Eigen::MatrixXd&) {
         return std::min(1.0, cross.squaredNorm() / static_cast<double>(std::min(cross.rows(), cross.cols())));
     };
-    return compare_canonical(a, b, layout, options, same_only, mean_square, true);
+    return compare_canonical(a, b, layout, options, wanted, mean_square, true);
 }
 
 }  // namespace

@@ -12,8 +12,8 @@ std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, cons
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
-    return compare_kernel(a, b, layout, options, same_only ? Entries::diagonal : Entries::all);
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
+    return compare_kernel(a, b, layout, options, wanted);
 }
 
 }  // namespace
@@ -23,6 +23,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
 MetricInfo cka_debiased() {
     MetricInfo info;
     info.name = "cka_debiased";
+    info.tile_edge = kKernelTileEdge;
     info.summary = "linear centred kernel alignment without its bias; may be negative";
     info.source = "Kornblith et al. 2019 (its debiased form); Szekely and Rizzo 2014, Partial distance correlation, eq. 2.5";
     info.prepare = prepare;

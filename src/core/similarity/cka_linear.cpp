@@ -10,8 +10,8 @@ std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, cons
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
-    return compare_kernel(a, b, layout, options, same_only ? Entries::diagonal : Entries::all);
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
+    return compare_kernel(a, b, layout, options, wanted);
 }
 
 }  // namespace
@@ -21,6 +21,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
 MetricInfo cka_linear() {
     MetricInfo info;
     info.name = "cka_linear";
+    info.tile_edge = kKernelTileEdge;
     info.summary = "linear centred kernel alignment, the biased form";
     info.source = "Kornblith et al. 2019, Similarity of Neural Network Representations Revisited, eq. 5";
     info.prepare = prepare;

@@ -15,8 +15,8 @@ std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, cons
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
-    return compare_kernel(a, b, layout, options, same_only ? Entries::diagonal : Entries::all);
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
+    return compare_kernel(a, b, layout, options, wanted);
 }
 
 }  // namespace
@@ -35,6 +35,7 @@ MetricInfo cka_minibatch() {
     batch.default_value = 256;
     batch.summary = "rows of a batch";
     info.parameters = {batch};
+    info.tile_edge = kKernelTileEdge;
     info.summary = "linear centred kernel alignment from batches: unbiased HSIC averaged, then the ratio";
     info.source = "Nguyen, Raghu, Kornblith 2021, Do Wide and Deep Networks Learn the Same Things?, eq. 3; Song et al. 2012, eq. 5";
     info.prepare = prepare;

@@ -15,8 +15,8 @@ std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, cons
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
-    return compare_kernel(a, b, layout, options, same_only ? Entries::diagonal : Entries::all);
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
+    return compare_kernel(a, b, layout, options, wanted);
 }
 
 }  // namespace
@@ -34,6 +34,7 @@ MetricInfo cka_rbf() {
     f.default_value = 1.0;
     f.summary = "bandwidth in units of the median distance between rows";
     info.parameters = {f};
+    info.tile_edge = kKernelTileEdge;
     info.summary = "centred kernel alignment with a Gaussian kernel, the biased form";
     info.source = "Kornblith et al. 2019, section 3 (RBF CKA, bandwidth a fraction of the median distance)";
     info.prepare = prepare;

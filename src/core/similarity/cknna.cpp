@@ -100,18 +100,20 @@ std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, cons
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
-    return compare_pairwise<AlignmentBlock>(a, b, layout, options, same_only, figures);
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
+    return compare_pairwise<AlignmentBlock>(a, b, layout, options, wanted, figures);
 }
 
 }  // namespace
 
 /// Kernel alignment over shared nearest neighbours, the unbiased form of the reference implementation (without the 1e-6
-/// that it adds to the denominator).
+/// that it adds to the denominator). Being a neighbour is not mutual, so the masked matrices are not symmetric and the
+/// reference's term 1^T K L 1 changes a little when the arguments are exchanged.
 MetricInfo cknna() {
     MetricInfo info;
     info.name = "cknna";
     info.parameters = {neighbours_parameter(2)};
+    info.symmetric = false;
     info.summary = "kernel alignment restricted to the nearest neighbours that two representations share";
     info.source = "Huh et al. 2024, The Platonic Representation Hypothesis, appendix A (CKNNA)";
     info.prepare = prepare;

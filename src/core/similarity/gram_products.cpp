@@ -1,63 +1,93 @@
 #include "gram_products.hpp"
 
 #include <algorithm>
-#include <cstring>
-#include <numeric>
 
 namespace cmsweep {
 namespace {
 
-/// Rows of a segment: a Gram tile is at most kSegment x kSegment numbers, so a panel of 24 blocks stays in the cache.
-constexpr Index kSegment = 64;
-/// Memory for Gram matrices that exist only while one set of blocks is permuted.
-constexpr std::size_t kPermutedBytes = std::size_t{1} << 30;
+/// Memory for whole Gram matrices while their blocks are permuted, and for their permuted strips.
+constexpr std::size_t kPermutedBytes = std::size_t{3} << 28;
+constexpr std::size_t kStripBytes = std::size_t{1} << 29;
 
 Index tiles(std::size_t count) { return (static_cast<Index>(count) + kPairTile - 1) / kPairTile; }
 
-/// The flattened tiles of some blocks, one a column, padded with zero columns to whole pair tiles.
-using Panel = Eigen::MatrixXd;
+/// Flattened tiles of some blocks, one a column, padded to whole pair tiles by columns whose contents reach nothing that
+/// is used. Columns lie 8 numbers further apart than needed: at a power of two they would share lines of the cache.
+class Panel {
+public:
+    void reshape(Index rows, Index columns) {
+        rows_ = rows;
+        if (numbers_.size() < (rows + 8) * columns) numbers_.setZero((rows + 8) * columns);
+    }
+    double* column(Index k) { return numbers_.data() + k * (rows_ + 8); }
+    /// Rows [first, first + count) of the columns of one pair tile.
+    auto part(Index first, Index count, Index tile) const {
+        return Eigen::Map<const Eigen::MatrixXd, 0, Eigen::OuterStride<>>(
+            numbers_.data() + tile * kPairTile * (rows_ + 8) + first, count, kPairTile, Eigen::OuterStride<>(rows_ + 8));
+    }
 
-struct PairSums {
-    const Index tiles_a;
-    const Index tiles_b;
-    const bool upper;
-    Eigen::MatrixXd product{kPairTile, kPairTile};
+private:
+    Index rows_ = 0;
+    Eigen::VectorXd numbers_;
+};
 
-    /// f(first row, first column, product) for every pair tile of the panels' inner products.
-    template <typename Use>
-    void each(const Panel& a, const Panel& b, Use use) {
-        for (Index ta = 0; ta < tiles_a; ++ta) {
-            for (Index tb = upper ? ta : 0; tb < tiles_b; ++tb) {
-                product.noalias() =
-                    a.middleCols(ta * kPairTile, kPairTile).transpose() * b.middleCols(tb * kPairTile, kPairTile);
-                use(ta * kPairTile, tb * kPairTile);
+/// The pair tiles that hold a wanted entry, and the products over them.
+class PairTiles {
+public:
+    PairTiles(const EntryMask& wanted) : rows_(tiles(wanted.rows())), columns_(tiles(wanted.cols())) {
+        for (Index i = 0; i < rows_; ++i) {
+            for (Index j = 0; j < columns_; ++j) {
+                const Index row = i * kPairTile;
+                const Index column = j * kPairTile;
+                const auto entries = wanted.block(row, column, std::min(kPairTile, wanted.rows() - row),
+                                                  std::min(kPairTile, wanted.cols() - column));
+                if (entries.any()) wanted_.push_back({i, j});
             }
         }
     }
+
+    Eigen::MatrixXd zeros() const { return Eigen::MatrixXd::Zero(rows_ * kPairTile, columns_ * kPairTile); }
+    Index padded_rows() const { return rows_ * kPairTile; }
+    Index padded_columns() const { return columns_ * kPairTile; }
+
+    /// use(sums' block, product) for every wanted pair tile: inner products over `count` rows of the panels.
+    template <typename Use>
+    void each(const Panel& a, Index first_a, const Panel& b, Index first_b, Index count, Use use) {
+        for (const auto& [i, j] : wanted_) {
+            product_.noalias() = a.part(first_a, count, i).transpose() * b.part(first_b, count, j);
+            use(i * kPairTile, j * kPairTile, product_);
+        }
+    }
+
+private:
+    Index rows_;
+    Index columns_;
+    std::vector<std::pair<Index, Index>> wanted_;
+    Eigen::MatrixXd product_{kPairTile, kPairTile};
 };
 
-Eigen::MatrixXd zeros(const PairSums& sums) {
-    return Eigen::MatrixXd::Zero(sums.tiles_a * kPairTile, sums.tiles_b * kPairTile);
+void add(Eigen::MatrixXd& sum, Index row, Index column, double weight, const Eigen::MatrixXd& product) {
+    sum.block<kPairTile, kPairTile>(row, column) += weight * product;
 }
 
-std::vector<Eigen::MatrixXd> cropped(std::vector<Eigen::MatrixXd> matrices, std::size_t rows, std::size_t columns) {
-    for (auto& matrix : matrices) {
-        if (matrix.size() == 0) continue;
-        matrix = matrix.topLeftCorner(static_cast<Index>(rows), static_cast<Index>(columns)).eval();
-    }
-    return matrices;
+Index rows_of(std::span<const RowRun> band) { return band.back().begin + band.back().count - band.front().begin; }
+
+bool streamed(const KernelBlocks& a, const KernelBlocks& b) {
+    const auto formed = [](const KernelBlock* block) { return block->form != KernelForm::gram; };
+    return std::any_of(a.begin(), a.end(), formed) || std::any_of(b.begin(), b.end(), formed);
 }
 
 }  // namespace
 
 std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                           bool deletions, bool upper) {
-    PairSums sums{tiles(a.size()), tiles(b.size()), upper};
+                                           bool deletions, const EntryMask& wanted,
+                                           const std::function<void()>& safe_point) {
+    PairTiles pairs(wanted);
     const bool same_blocks = a == b;
     const int groups = order.groups();
     const int all = groups;
     std::vector<Eigen::MatrixXd> result(static_cast<std::size_t>(groups) + 1);
-    for (int g = deletions ? 0 : all; g <= all; ++g) result[g] = zeros(sums);
+    for (int g = deletions ? 0 : all; g <= all; ++g) result[g] = pairs.zeros();
     const KernelRecipe& recipe = a.front()->recipe;
     const bool several = order.batches.size() > 1;
     Panel panel_a;
@@ -65,36 +95,38 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
 
     for (const auto& batch : order.batches) {
         // sum G.H over the batch, and the part of it in which group g takes part
-        Eigen::MatrixXd total = zeros(sums);
+        Eigen::MatrixXd total = pairs.zeros();
         std::vector<Eigen::MatrixXd> part(static_cast<std::size_t>(groups));
         if (deletions) {
-            for (const auto& run : batch.runs) part[run.group] = zeros(sums);
+            for (const auto& run : batch.runs) part[run.group] = pairs.zeros();
         }
-        const auto segments = order.segments(batch, kSegment);
-        for (std::size_t i = 0; i < segments.size(); ++i) {
-            for (std::size_t j = i; j < segments.size(); ++j) {
-                const RowRun& s = segments[i];
-                const RowRun& t = segments[j];
-                const Index length = s.count * t.count;
-                const double weight = i == j ? 1 : 2;  // the tile below the diagonal is this one's mirror image
-                const auto fill = [&](const KernelBlocks& blocks, Index pair_tiles, Panel& panel) {
-                    if (panel.rows() != length) panel = Panel::Zero(length, pair_tiles * kPairTile);
+        const auto all_bands = bands(batch, streamed(a, b));
+        for (std::size_t i = 0; i < all_bands.size(); ++i) {
+            for (std::size_t j = i; j < all_bands.size(); ++j) {
+                if (safe_point) safe_point();
+                const auto fill = [&](const KernelBlocks& blocks, Index columns, Panel& panel) {
+                    panel.reshape(rows_of(all_bands[i]) * rows_of(all_bands[j]), columns);
                     for (std::size_t k = 0; k < blocks.size(); ++k) {
-                        blocks[k]->tile(s, t, panel.col(static_cast<Index>(k)).data());
+                        blocks[k]->tiles(all_bands[i], all_bands[j], panel.column(static_cast<Index>(k)));
                     }
                 };
-                fill(a, sums.tiles_a, panel_a);
-                // Copied, not shared: a product of a matrix with itself may be sent down another path by the library.
-                if (same_blocks) panel_b = panel_a;
-                else fill(b, sums.tiles_b, panel_b);
-                sums.each(panel_a, panel_b, [&](Index row, Index column) {
-                    total.block(row, column, kPairTile, kPairTile) += weight * sums.product;
-                    if (!deletions) return;
-                    part[s.group].block(row, column, kPairTile, kPairTile) += weight * sums.product;
-                    if (t.group != s.group) {
-                        part[t.group].block(row, column, kPairTile, kPairTile) += weight * sums.product;
+                fill(a, pairs.padded_rows(), panel_a);
+                if (!same_blocks) fill(b, pairs.padded_columns(), panel_b);
+                Index first = 0;
+                for (const auto& s : all_bands[i]) {
+                    for (const auto& t : all_bands[j]) {
+                        if (t.begin < s.begin) continue;
+                        const double weight = s.begin == t.begin ? 1 : 2;  // the tile below the diagonal is the mirror image
+                        pairs.each(panel_a, first, same_blocks ? panel_a : panel_b, first, s.count * t.count,
+                                   [&](Index row, Index column, const Eigen::MatrixXd& product) {
+                                       add(total, row, column, weight, product);
+                                       if (!deletions) return;
+                                       add(part[s.group], row, column, weight, product);
+                                       if (t.group != s.group) add(part[t.group], row, column, weight, product);
+                                   });
+                        first += s.count * t.count;
                     }
-                });
+                }
             }
         }
         result[all] += centring_weights(recipe, batch.count, several).batch * total;
@@ -108,86 +140,100 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
                 result[g] += weights.batch * total;
                 continue;
             }
-            Eigen::VectorXd sum_a(sums.tiles_a * kPairTile);
-            Eigen::VectorXd sum_b(sums.tiles_b * kPairTile);
-            const auto fill = [&](const KernelBlocks& blocks, Index pair_tiles, Panel& panel, Eigen::VectorXd& sum) {
-                if (panel.rows() != batch.count) panel = Panel::Zero(batch.count, pair_tiles * kPairTile);
-                sum.setZero();
+            Eigen::VectorXd sum_a = Eigen::VectorXd::Zero(pairs.padded_rows());
+            Eigen::VectorXd sum_b = Eigen::VectorXd::Zero(pairs.padded_columns());
+            const auto fill = [&](const KernelBlocks& blocks, Panel& panel, Eigen::VectorXd& sum) {
+                panel.reshape(batch.count, sum.size());
                 for (std::size_t k = 0; k < blocks.size(); ++k) {
-                    const auto kept_sums = blocks[k]->row_sums.col(g).segment(batch.begin, batch.count);
-                    panel.col(static_cast<Index>(k)) = blocks[k]->scale * kept_sums;
-                    // Summed where the block keeps them: Eigen's order of summation follows the address modulo 16.
-                    sum(static_cast<Index>(k)) = blocks[k]->scale * kept_sums.sum();
+                    const Eigen::VectorXd kept_sums = blocks[k]->scale * blocks[k]->kept_sums(order, batch, g);
+                    Eigen::Map<Eigen::VectorXd>(panel.column(static_cast<Index>(k)), batch.count) = kept_sums;
+                    // Summed in memory of its own: Eigen's order of summation follows the address modulo 16.
+                    sum(static_cast<Index>(k)) = kept_sums.sum();
                 }
             };
-            fill(a, sums.tiles_a, panel_a, sum_a);
-            fill(b, sums.tiles_b, panel_b, sum_b);
+            fill(a, panel_a, sum_a);
+            fill(b, panel_b, sum_b);
             Eigen::MatrixXd kept_sum = total - part[g];
-            sums.each(panel_a, panel_b, [&](Index row, Index column) {
-                kept_sum.block(row, column, kPairTile, kPairTile) -= weights.rows * sums.product;
+            pairs.each(panel_a, 0, panel_b, 0, batch.count, [&](Index row, Index column, const Eigen::MatrixXd& product) {
+                add(kept_sum, row, column, -weights.rows, product);
             });
-            for (Index column = 0; column < kept_sum.cols(); ++column) {
-                for (Index row = 0; row < kept_sum.rows(); ++row) {
-                    const double corrected = kept_sum(row, column) + weights.total * (sum_a(row) * sum_b(column));
-                    result[g](row, column) += weights.batch * corrected;
-                }
-            }
+            kept_sum += weights.total * (sum_a * sum_b.transpose());
+            result[g] += weights.batch * kept_sum;
         }
     }
-    return cropped(std::move(result), a.size(), b.size());
+    for (auto& matrix : result) {
+        if (matrix.size() > 0) matrix.conservativeResize(wanted.rows(), wanted.cols());
+    }
+    return result;
 }
 
 std::vector<Eigen::MatrixXd> permuted_gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                                    const std::vector<std::vector<Index>>& places, bool upper) {
+                                                    const std::vector<std::vector<Index>>& places, const EntryMask& wanted,
+                                                    const std::function<void()>& safe_point) {
     const Index n = order.rows();
-    std::vector<RowRun> segments;
-    for (Index begin = 0; begin < n; begin += kSegment) segments.push_back({begin, std::min(kSegment, n - begin), 0});
-    std::vector<Eigen::MatrixXd> result(places.size(), Eigen::MatrixXd::Zero(static_cast<Index>(a.size()),
-                                                                            static_cast<Index>(b.size())));
-    const std::size_t gram_bytes = static_cast<std::size_t>(n * n) * sizeof(double);
-    const bool kept = b.front()->form == KernelForm::gram;
-    const std::size_t at_once = kept ? kPairTile : std::clamp<std::size_t>(kPermutedBytes / gram_bytes, 1, kPairTile);
+    const auto& segments = order.batches.front().segments;
+    std::vector<Eigen::MatrixXd> result(places.size(), Eigen::MatrixXd::Zero(wanted.rows(), wanted.cols()));
+    const std::size_t at_once = std::clamp<std::size_t>(kPermutedBytes / (static_cast<std::size_t>(n * n) * sizeof(double)), 1, kPairTile);
+    const auto strips_at_once = static_cast<Index>(kStripBytes / (static_cast<std::size_t>(kSegmentRows * n * kPairTile) * sizeof(double)));
+    const auto permutations = static_cast<Index>(places.size());
 
+    std::vector<Eigen::VectorXd> grams(std::min(at_once, b.size()));
     for (std::size_t first = 0; first < b.size(); first += at_once) {
-        const std::size_t count = std::min(at_once, b.size() - first);
         // The pair tile may hold fewer than 24 blocks of b; where they stand in it does not matter to their bits.
-        const std::size_t rows = upper ? std::min(a.size(), first + count) : a.size();
-        PairSums sums{tiles(rows), 1, false};
-        std::vector<std::vector<double>> workspaces(count);
-        std::vector<const double*> grams(count);
-        for (std::size_t k = 0; k < count; ++k) grams[k] = b[first + k]->whole(order, workspaces[k]);
-        std::vector<Eigen::MatrixXd> total(places.size(), zeros(sums));
+        const auto count = static_cast<Index>(std::min(at_once, b.size() - first));
+        const auto from = static_cast<Index>(first);
+        const EntryMask entries = wanted.middleCols(from, count);
+        if (!entries.any()) continue;
+        PairTiles pairs(entries);
+        for (Index k = 0; k < count; ++k) {
+            grams[static_cast<std::size_t>(k)].resize(n * n);
+            b[first + static_cast<std::size_t>(k)]->whole(order, grams[static_cast<std::size_t>(k)].data());
+        }
+        std::vector<Eigen::MatrixXd> total(places.size(), pairs.zeros());
         Panel panel_a;
-        Panel panel_b;
-        for (std::size_t i = 0; i < segments.size(); ++i) {
-            for (std::size_t j = i; j < segments.size(); ++j) {
+        std::vector<Panel> strips(static_cast<std::size_t>(std::clamp<Index>(strips_at_once, 1, permutations)));
+        const auto step = static_cast<Index>(strips.size());
+        for (Index q = 0; q < permutations; q += step) {
+            const Index last = std::min(permutations, q + step);
+            for (std::size_t i = 0; i < segments.size(); ++i) {
+                if (safe_point) safe_point();
                 const RowRun& s = segments[i];
-                const RowRun& t = segments[j];
-                const Index length = s.count * t.count;
-                const double weight = i == j ? 1 : 2;
-                if (panel_a.rows() != length) {
-                    panel_a = Panel::Zero(length, sums.tiles_a * kPairTile);
-                    panel_b = Panel::Zero(length, kPairTile);
-                }
-                for (std::size_t k = 0; k < rows; ++k) a[k]->tile(s, t, panel_a.col(static_cast<Index>(k)).data());
-                for (std::size_t permutation = 0; permutation < places.size(); ++permutation) {
-                    const Index* place = places[permutation].data();
-                    for (std::size_t k = 0; k < count; ++k) {
-                        double* out = panel_b.col(static_cast<Index>(k)).data();
+                // Each permuted row of G is read once, from its segment's columns on, into the strip's tiles.
+                for (Index permutation = q; permutation < last; ++permutation) {
+                    const Index* place = places[static_cast<std::size_t>(permutation)].data();
+                    Panel& strip = strips[static_cast<std::size_t>(permutation - q)];
+                    strip.reshape(s.count * (n - s.begin), kPairTile);
+                    for (Index k = 0; k < count; ++k) {
                         for (Index row = 0; row < s.count; ++row) {
-                            const double* gram_row = grams[k] + place[s.begin + row] * n;
-                            for (Index column = 0; column < t.count; ++column) *out++ = gram_row[place[t.begin + column]];
+                            const double* gram_row = grams[static_cast<std::size_t>(k)].data() + place[s.begin + row] * n;
+                            for (std::size_t j = i; j < segments.size(); ++j) {
+                                const RowRun& t = segments[j];
+                                double* out = strip.column(k) + s.count * (t.begin - s.begin) + row * t.count;
+                                for (Index column = 0; column < t.count; ++column) out[column] = gram_row[place[t.begin + column]];
+                            }
                         }
                     }
-                    sums.each(panel_a, panel_b, [&](Index row, Index column) {
-                        total[permutation].block(row, column, kPairTile, kPairTile) += weight * sums.product;
-                    });
+                }
+                for (std::size_t j = i; j < segments.size(); ++j) {
+                    const RowRun& t = segments[j];
+                    const Index length = s.count * t.count;
+                    panel_a.reshape(length, pairs.padded_rows());
+                    for (Index row = 0; row < wanted.rows(); ++row) {
+                        if (entries.row(row).any()) a[static_cast<std::size_t>(row)]->tiles({&s, 1}, {&t, 1}, panel_a.column(row));
+                    }
+                    for (Index permutation = q; permutation < last; ++permutation) {
+                        const Panel& strip = strips[static_cast<std::size_t>(permutation - q)];
+                        pairs.each(panel_a, 0, strip, s.count * (t.begin - s.begin), length,
+                                   [&](Index row, Index column, const Eigen::MatrixXd& product) {
+                                       add(total[static_cast<std::size_t>(permutation)], row, column, i == j ? 1 : 2, product);
+                                   });
+                    }
                 }
             }
         }
-        for (std::size_t permutation = 0; permutation < places.size(); ++permutation) {
-            result[permutation].block(0, static_cast<Index>(first), static_cast<Index>(rows), static_cast<Index>(count)) =
-                total[permutation].topLeftCorner(static_cast<Index>(rows), static_cast<Index>(count));
+        for (Index permutation = 0; permutation < permutations; ++permutation) {
+            result[static_cast<std::size_t>(permutation)].middleCols(from, count) =
+                total[static_cast<std::size_t>(permutation)].topLeftCorner(wanted.rows(), count);
         }
     }
     return result;

@@ -16,14 +16,16 @@ using KernelBlocks = std::vector<const KernelBlock*>;
 inline constexpr Index kPairTile = 24;
 
 /// Centred inner products of all blocks of `a` with all of `b` over Gram tiles: without group g for every g if
-/// `deletions`, and last over all rows. `upper`: a and b are one list and only tiles on and above the diagonal are
-/// wanted (the others stay 0). An entry's bits depend on its two blocks and the order only.
+/// `deletions`, and last over all rows. Only pair tiles that hold a wanted entry are formed, the others stay 0. An
+/// entry's bits depend on its two blocks and the order only.
 std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                           bool deletions, bool upper);
+                                           bool deletions, const EntryMask& wanted,
+                                           const std::function<void()>& safe_point);
 
 /// Inner products with b's rows permuted, one matrix a permutation; `places[k][i]` is the place whose row stands at
 /// place i. One batch only. G is never recomputed: a permutation only changes the order in which it is read.
 std::vector<Eigen::MatrixXd> permuted_gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                                    const std::vector<std::vector<Index>>& places, bool upper);
+                                                    const std::vector<std::vector<Index>>& places, const EntryMask& wanted,
+                                                    const std::function<void()>& safe_point);
 
 }  // namespace cmsweep

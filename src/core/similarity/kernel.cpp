@@ -1,8 +1,8 @@
 #include "kernel.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
@@ -18,8 +18,8 @@ namespace {
 constexpr Index kKeptRows = 1024;         // Gram matrices up to kKeptRows^2 numbers stay in memory
 constexpr Index kGramToFeatures = 8;      // Gram form up to n = 8 p
 constexpr Index kMostRbfRows = 8192;      // the median runs over all n (n - 1) / 2 distances
-constexpr Index kTileRows = 64;
-constexpr Index kGramTile = 256;
+constexpr Index kProductRows = 256;       // rows of a product when a Gram matrix is formed
+constexpr Index kStreamedRows = 128;      // the same when its tiles are formed on demand
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
@@ -51,9 +51,10 @@ KernelBlock::KernelBlock(const FeatureMatrix& input, const ProbeLayout& layout, 
     n = order.rows();
     p = input.cols();
     form = kernel_form(n, p, recipe);
-    batch_count_ = order.batches.front().count;
-    if (batch_count_ < fewest_rows(recipe)) {
-        throw NumericError("n = " + std::to_string(batch_count_) + " rows: " + (recipe.unbiased ? "an unbiased form" : "this metric") + " needs at least " +
+    const Index batch_rows = order.batches.front().count;
+    if (batch_rows < fewest_rows(recipe)) {
+        throw NumericError("n = " + std::to_string(batch_rows) + " rows: " +
+                           (recipe.unbiased ? "an unbiased form" : "this metric") + " needs at least " +
                            std::to_string(fewest_rows(recipe)) + "; raise similarity.windows");
     }
     if (recipe.function == KernelRecipe::Function::rbf && n > kMostRbfRows) {
@@ -74,7 +75,7 @@ KernelBlock::KernelBlock(const FeatureMatrix& input, const ProbeLayout& layout, 
     const double variation = squares.sum();
     if (!std::isfinite(variation)) throw NumericError("features overflow: the sum of their squares is not finite");
     if (variation == 0) {
-        throw NumericError("all " + std::to_string(n) + " rows are equal (constant features): similarity is undefined");
+        throw NumericError("all n = " + std::to_string(n) + " rows are equal (constant features): similarity is undefined");
     }
     if (recipe.function == KernelRecipe::Function::linear) {
         const Index place = dominant_row(squares, &dominant_share);
@@ -92,7 +93,7 @@ KernelBlock::KernelBlock(const FeatureMatrix& input, const ProbeLayout& layout, 
 
     const double norm_square = self(self.size() - 1);
     const double largest = recipe.function == KernelRecipe::Function::linear ? variation : static_cast<double>(n);
-    const double batch_weight = centring_weights(recipe, batch_count_, order.batches.size() > 1).batch;
+    const double batch_weight = centring_weights(recipe, batch_rows, order.batches.size() > 1).batch;
     if (!(norm_square > batch_weight * largest * largest * 1e-24)) {
         throw NumericError("the centred Gram matrix is zero to rounding (rows at equal distances from each other): "
                            "similarity is undefined");
@@ -126,51 +127,44 @@ double KernelBlock::kernel(double product, double square_i, double square_j) con
     return std::exp(-exponent_ * std::max(0.0, square_i + square_j - 2 * product));
 }
 
-/// Inner products of the centred rows at s and t.
-void KernelBlock::product_tile(const RowRun& s, const RowRun& t, RowMajorMatrix& products) const {
-    std::vector<Index> places(static_cast<std::size_t>(std::max(s.count, t.count)));
+/// Inner products of the centred rows at places [begin_s, begin_s + count_s) with those of t.
+void KernelBlock::products(Index begin_s, Index count_s, Index begin_t, Index count_t, RowMajorMatrix& out) const {
+    std::vector<Index> places(static_cast<std::size_t>(std::max(count_s, count_t)));
     RowMajorMatrix x;
     RowMajorMatrix y;
-    std::iota(places.begin(), places.end(), s.begin);
-    centred(places.data(), s.count, x);
-    std::iota(places.begin(), places.end(), t.begin);
-    centred(places.data(), t.count, y);
-    products.resize(s.count, t.count);
-    products.noalias() = x * y.transpose();
+    std::iota(places.begin(), places.end(), begin_s);
+    centred(places.data(), count_s, x);
+    std::iota(places.begin(), places.end(), begin_t);
+    centred(places.data(), count_t, y);
+    out.resize(count_s, count_t);
+    out.noalias() = x * y.transpose();
 }
 
-/// The kernel over s x t; offsets and the diagonal come later.
-void KernelBlock::form_tile(const RowRun& s, const RowRun& t, double* out) const {
-    RowMajorMatrix products;
-    product_tile(s, t, products);
-    for (Index i = 0; i < s.count; ++i) {
-        for (Index j = 0; j < t.count; ++j) {
-            *out++ = s.begin + i == t.begin + j && recipe.function == KernelRecipe::Function::rbf
-                         ? 1.0
-                         : kernel(products(i, j), squares(s.begin + i), squares(t.begin + j));
+/// Calls f(row, column, product) for every two different places row < column of a batch.
+template <typename Products, typename Use>
+void each_pair(const RowBatch& batch, Products products, Use use) {
+    RowMajorMatrix block;
+    for (Index s = batch.begin; s < batch.begin + batch.count; s += kStreamedRows) {
+        const Index rows = std::min(kStreamedRows, batch.begin + batch.count - s);
+        for (Index t = s; t < batch.begin + batch.count; t += kStreamedRows) {
+            const Index columns = std::min(kStreamedRows, batch.begin + batch.count - t);
+            products(s, rows, t, columns, block);
+            for (Index i = 0; i < rows; ++i) {
+                for (Index j = s == t ? i + 1 : 0; j < columns; ++j) use(s + i, t + j, block(i, j));
+            }
         }
     }
 }
 
 /// sigma^2 = f^2 x the median squared distance of two different rows.
 void KernelBlock::choose_bandwidth(const RowOrder& order) {
-    const auto segments = order.segments(order.batches.front(), kTileRows);
     std::vector<double> distances;
     distances.reserve(static_cast<std::size_t>(n * (n - 1) / 2));
-    RowMajorMatrix products;
-    for (std::size_t i = 0; i < segments.size(); ++i) {
-        for (std::size_t j = i; j < segments.size(); ++j) {
-            const RowRun& s = segments[i];
-            const RowRun& t = segments[j];
-            product_tile(s, t, products);
-            for (Index a = 0; a < s.count; ++a) {
-                for (Index b = i == j ? a + 1 : 0; b < t.count; ++b) {
-                    distances.push_back(
-                        std::max(0.0, squares(s.begin + a) + squares(t.begin + b) - 2 * products(a, b)));
-                }
-            }
-        }
-    }
+    each_pair(
+        order.batches.front(), [&](auto&&... arguments) { products(arguments...); },
+        [&](Index i, Index j, double product) {
+            distances.push_back(std::max(0.0, squares(i) + squares(j) - 2 * product));
+        });
     const std::size_t half = distances.size() / 2;
     std::nth_element(distances.begin(), distances.begin() + static_cast<std::ptrdiff_t>(half), distances.end());
     double median = distances[half];
@@ -195,23 +189,16 @@ void KernelBlock::choose_offsets(const RowOrder& order) {
         if (linear && order.batches.size() == 1) {
             sums = -squares;
         } else {
-            const auto segments = order.segments(batch, kTileRows);
-            std::vector<double> values(static_cast<std::size_t>(kTileRows * kTileRows));
-            for (std::size_t i = 0; i < segments.size(); ++i) {
-                for (std::size_t j = i; j < segments.size(); ++j) {
-                    const RowRun& s = segments[i];
-                    const RowRun& t = segments[j];
-                    form_tile(s, t, values.data());
-                    for (Index a = 0; a < s.count; ++a) {
-                        for (Index b = 0; b < t.count; ++b) {
-                            const double value = values[static_cast<std::size_t>(a * t.count + b)];
-                            if (recipe.unbiased && s.begin + a == t.begin + b) continue;
-                            sums(s.begin - batch.begin + a) += value;
-                            if (i != j) sums(t.begin - batch.begin + b) += value;
-                        }
-                    }
-                }
+            if (!recipe.unbiased) {
+                for (Index i = 0; i < batch.count; ++i) sums(i) = linear ? squares(batch.begin + i) : 1.0;
             }
+            each_pair(
+                batch, [&](auto&&... arguments) { products(arguments...); },
+                [&](Index i, Index j, double product) {
+                    const double value = kernel(product, squares(i), squares(j));
+                    sums(i - batch.begin) += value;
+                    sums(j - batch.begin) += value;
+                });
         }
         const double total = sums.sum();
         for (Index i = 0; i < batch.count; ++i) {
@@ -222,84 +209,143 @@ void KernelBlock::choose_offsets(const RowOrder& order) {
     }
 }
 
-/// The centred Gram matrices, formed by general products on the tiles on and above the diagonal.
+/// The centred Gram matrices, formed by general products on and above the diagonal, then packed.
 void KernelBlock::fill_gram(const RowOrder& order) {
-    const Index m = batch_count_;
-    gram_.resize(static_cast<Index>(order.batches.size()) * m * m);
-    const bool linear = recipe.function == KernelRecipe::Function::linear;
-    std::vector<Index> places(static_cast<std::size_t>(m));
+    gram_.resize(order.packed);
     RowMajorMatrix x;
-    for (std::size_t batch = 0; batch < order.batches.size(); ++batch) {
-        const Index begin = order.batches[batch].begin;
-        std::iota(places.begin(), places.end(), begin);
+    RowMajorMatrix gram;
+    std::vector<Index> places;
+    for (const auto& batch : order.batches) {
+        const Index m = batch.count;
+        places.resize(static_cast<std::size_t>(m));
+        std::iota(places.begin(), places.end(), batch.begin);
         centred(places.data(), m, x);
-        Eigen::Map<RowMajorMatrix> gram(gram_.data() + static_cast<Index>(batch) * m * m, m, m);
-        for (Index i = 0; i < m; i += kGramTile) {
-            const Index rows = std::min(kGramTile, m - i);
-            for (Index j = i; j < m; j += kGramTile) {
-                const Index columns = std::min(kGramTile, m - j);
-                RowMajorMatrix products(rows, columns);
-                products.noalias() = x.middleRows(i, rows) * x.middleRows(j, columns).transpose();
-                for (Index a = 0; a < rows; ++a) {
-                    for (Index b = 0; b < columns; ++b) {
-                        const Index row = i + a;
-                        const Index column = j + b;
-                        if (column < row) continue;
-                        double value = products(a, b);
-                        if (!linear) {
-                            value = row == column ? 1.0 : kernel(value, squares(begin + row), squares(begin + column));
-                        }
-                        value += offset_(begin + row) + offset_(begin + column);
-                        if (recipe.unbiased && row == column) value = 0;
-                        gram(row, column) = value;
-                        gram(column, row) = value;
-                    }
-                }
+        gram.resize(m, m);
+        for (Index i = 0; i < m; i += kProductRows) {
+            const Index rows = std::min(kProductRows, m - i);
+            for (Index j = i; j < m; j += kProductRows) {
+                const Index columns = std::min(kProductRows, m - j);
+                gram.block(i, j, rows, columns).noalias() = x.middleRows(i, rows) * x.middleRows(j, columns).transpose();
+            }
+        }
+        for (const auto& s : batch.segments) {
+            double* out = gram_.data() + s.packed;
+            for (const auto& t : batch.segments) {
+                if (t.begin >= s.begin) out = centre_tile(s, t, gram, batch.begin, batch.begin, 1, out);
             }
         }
     }
 }
 
-void KernelBlock::tile(const RowRun& s, const RowRun& t, double* out) const {
+/// factor x the centred kernel matrix over s x t into `out`, from the inner products of the rows from begin_s on with
+/// those from begin_t on; returns the end. Below the diagonal the products above it are taken.
+double* KernelBlock::centre_tile(const RowRun& s, const RowRun& t, const RowMajorMatrix& block, Index begin_s, Index begin_t,
+                                 double factor, double* out) const {
+    const double* u = offset_.data();
+    const bool linear = recipe.function == KernelRecipe::Function::linear;
+    for (Index i = s.begin; i < s.begin + s.count; ++i) {
+        const double* row = block.data() + (i - begin_s) * block.cols() - begin_t;
+        const double u_i = u[i];
+        if (s.begin != t.begin && linear) {
+            for (Index j = t.begin; j < t.begin + t.count; ++j) *out++ = factor * (row[j] + (u_i + u[j]));
+            continue;
+        }
+        for (Index j = t.begin; j < t.begin + t.count; ++j) {
+            const double product = i <= j ? row[j] : block(j - begin_s, i - begin_t);
+            const double value = linear ? product : i == j ? 1.0 : kernel(product, squares(i), squares(j));
+            *out++ = i == j && recipe.unbiased ? 0.0 : factor * (value + (u_i + u[j]));
+        }
+    }
+    return out;
+}
+
+void KernelBlock::tiles(std::span<const RowRun> s, std::span<const RowRun> t, double* out) const {
+    const bool diagonal = s.front().begin == t.front().begin;
+    const Index end = t.back().begin + t.back().count;
     if (form == KernelForm::gram) {
-        const Index batch = s.begin / batch_count_;
-        const Index begin = batch * batch_count_;
-        const double* gram = gram_.data() + batch * batch_count_ * batch_count_;
-        for (Index i = 0; i < s.count; ++i) {
-            const double* row = gram + (s.begin - begin + i) * batch_count_ + (t.begin - begin);
-            out = std::copy(row, row + t.count, out);
+        for (const auto& row : s) {
+            const Index first = diagonal ? row.begin : t.front().begin;
+            const double* from = gram_.data() + row.packed + row.count * (first - row.begin);
+            out = std::copy(from, from + row.count * (end - first), out);
         }
         return;
     }
-    form_tile(s, t, out);
-    for (Index i = 0; i < s.count; ++i) {
-        for (Index j = 0; j < t.count; ++j, ++out) {
-            *out = scale * (*out + (offset_(s.begin + i) + offset_(t.begin + j)));
-            if (recipe.unbiased && s.begin + i == t.begin + j) *out = 0;
+    RowMajorMatrix block;
+    const Index begin = s.front().begin;
+    products(begin, s.back().begin + s.back().count - begin, t.front().begin, end - t.front().begin, block);
+    for (const auto& row : s) {
+        for (const auto& column : t) {
+            if (column.begin >= row.begin) out = centre_tile(row, column, block, begin, t.front().begin, scale, out);
         }
     }
 }
 
-const double* KernelBlock::whole(const RowOrder& order, std::vector<double>& workspace) const {
-    if (form == KernelForm::gram) return gram_.data();
-    workspace.resize(static_cast<std::size_t>(n * n));
-    std::vector<double> values(static_cast<std::size_t>(kTileRows * kTileRows));
-    const auto segments = order.segments(order.batches.front(), kTileRows);
-    for (std::size_t i = 0; i < segments.size(); ++i) {
-        for (std::size_t j = i; j < segments.size(); ++j) {
-            const RowRun& s = segments[i];
-            const RowRun& t = segments[j];
-            tile(s, t, values.data());
-            for (Index a = 0; a < s.count; ++a) {
-                for (Index b = 0; b < t.count; ++b) {
-                    const double value = values[static_cast<std::size_t>(a * t.count + b)];
-                    workspace[static_cast<std::size_t>((s.begin + a) * n + t.begin + b)] = value;
-                    workspace[static_cast<std::size_t>((t.begin + b) * n + s.begin + a)] = value;
+std::vector<std::span<const RowRun>> bands(const RowBatch& batch, bool streamed) {
+    std::vector<std::span<const RowRun>> result;
+    const std::span<const RowRun> segments(batch.segments);
+    for (std::size_t first = 0; first < segments.size();) {
+        std::size_t last = first;
+        const auto rows = [&] { return segments[last].begin + segments[last].count - segments[first].begin; };
+        if (streamed) {
+            while (last + 1 < segments.size() && rows() + segments[last + 1].count <= kStreamedRows) ++last;
+        }
+        result.push_back(segments.subspan(first, last + 1 - first));
+        first = last + 1;
+    }
+    return result;
+}
+
+namespace {
+
+/// Calls f(s, t, values) for every tile of a batch on and above the diagonal.
+template <typename Use>
+void each_tile(const KernelBlock& block, const RowBatch& batch, Use use) {
+    const auto all = bands(batch, block.form != KernelForm::gram);
+    std::vector<double> values;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        for (std::size_t j = i; j < all.size(); ++j) {
+            const auto rows = [](std::span<const RowRun> band) { return band.back().begin + band.back().count - band.front().begin; };
+            values.resize(static_cast<std::size_t>(rows(all[i]) * rows(all[j])));
+            block.tiles(all[i], all[j], values.data());
+            const double* tile = values.data();
+            for (const auto& s : all[i]) {
+                for (const auto& t : all[j]) {
+                    if (t.begin < s.begin) continue;
+                    use(s, t, tile);
+                    tile += s.count * t.count;
                 }
             }
         }
     }
-    return workspace.data();
+}
+
+}  // namespace
+
+void KernelBlock::whole(const RowOrder& order, double* out) const {
+    each_tile(*this, order.batches.front(), [&](const RowRun& s, const RowRun& t, const double* tile) {
+        for (Index i = s.begin; i < s.begin + s.count; ++i) {
+            for (Index j = t.begin; j < t.begin + t.count; ++j, ++tile) {
+                out[i * n + j] = *tile;
+                out[j * n + i] = *tile;
+            }
+        }
+    });
+}
+
+Eigen::VectorXd KernelBlock::kept_sums(const RowOrder& order, const RowBatch& batch, int g) const {
+    Eigen::VectorXd sums = row_sums.col(g).segment(batch.begin, batch.count);
+    if (form != KernelForm::features || !recipe.unbiased) return sums;
+    double kept = 0;
+    double total = 0;
+    for (Index i = 0; i < n; ++i) {
+        if (order.group[i] == g) continue;
+        kept += 1;
+        total += offset_(i);
+    }
+    for (Index i = 0; i < n; ++i) {
+        if (order.group[i] != g) sums(i) += (kept - 2) * offset_(i) + total;  // u_i + u_j over the kept j other than i
+    }
+    return sums;
 }
 
 /// Row sums, self products and the null's block sums, in one pass over the tiles (scale is still 1).
@@ -310,36 +356,45 @@ void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& l
     const bool blocks = windows.within.size() > 0;
     row_sums = Eigen::MatrixXd::Zero(n, groups + 1);
     self = Eigen::VectorXd::Zero(groups + 1);
-    Eigen::VectorXd values(kTileRows * kTileRows);
     for (const auto& batch : order.batches) {
         double total = 0;
         Eigen::VectorXd part = Eigen::VectorXd::Zero(groups);
         Eigen::MatrixXd from_group = Eigen::MatrixXd::Zero(batch.count, groups);  // row sums over each group's columns
-        const auto segments = order.segments(batch, kTileRows);
-        for (std::size_t i = 0; i < segments.size(); ++i) {
-            for (std::size_t j = i; j < segments.size(); ++j) {
-                const RowRun& s = segments[i];
-                const RowRun& t = segments[j];
-                tile(s, t, values.data());
-                const double square = (i == j ? 1 : 2) * values.head(s.count * t.count).squaredNorm();
-                total += square;
-                part(s.group) += square;
-                if (t.group != s.group) part(t.group) += square;
-                for (Index a = 0; a < s.count; ++a) {
-                    for (Index b = 0; b < t.count; ++b) {
-                        const double value = values(a * t.count + b);
-                        from_group(s.begin - batch.begin + a, t.group) += value;
-                        if (i != j) from_group(t.begin - batch.begin + b, s.group) += value;
-                        if (s.begin + a == t.begin + b) trace += value;
-                        if (!blocks) continue;
-                        const Index row = order.source[s.begin + a];
-                        const Index column = order.source[t.begin + b];
-                        windows.add(layout, row, column, value);
-                        if (i != j) windows.add(layout, column, row, value);
-                    }
+        each_tile(*this, batch, [&](const RowRun& s, const RowRun& t, const double* tile) {
+            const bool diagonal = s.begin == t.begin;
+            double* of_rows = from_group.data() + t.group * batch.count + (s.begin - batch.begin);
+            double* of_columns = from_group.data() + s.group * batch.count + (t.begin - batch.begin);
+            std::array<double, kSegmentRows> column_sums{};
+            std::array<double, kSegmentRows> column_squares{};
+            for (Index a = 0; a < s.count; ++a) {
+                const double* row = tile + a * t.count;
+                double sum = 0;
+                for (Index b = 0; b < t.count; ++b) {
+                    sum += row[b];
+                    column_sums[b] += row[b];
+                    column_squares[b] += row[b] * row[b];
+                }
+                of_rows[a] += sum;
+                if (diagonal) trace += row[a];
+            }
+            double square = 0;
+            for (Index b = 0; b < t.count; ++b) {
+                square += column_squares[b];
+                if (!diagonal) of_columns[b] += column_sums[b];
+            }
+            if (!diagonal) square *= 2;
+            total += square;
+            part(s.group) += square;
+            if (t.group != s.group) part(t.group) += square;
+            for (Index a = 0; blocks && a < s.count; ++a) {
+                for (Index b = 0; b < t.count; ++b) {
+                    const Index row = order.source[s.begin + a];
+                    const Index column = order.source[t.begin + b];
+                    windows.add(layout, row, column, tile[a * t.count + b]);
+                    if (!diagonal) windows.add(layout, column, row, tile[a * t.count + b]);
                 }
             }
-        }
+        });
         self(groups) += centring_weights(recipe, batch.count, several).batch * total;
         for (int g = 0; g < groups; ++g) {
             const auto run = std::find_if(batch.runs.begin(), batch.runs.end(), [&](const RowRun& r) { return r.group == g; });
@@ -371,9 +426,9 @@ void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout
     }
     kept.col(groups).setZero();
     row_sums.resize(n, groups + 1);
-    std::vector<Index> places(static_cast<std::size_t>(kTileRows));
-    for (Index begin = 0; begin < n; begin += kTileRows) {
-        const Index count = std::min(kTileRows, n - begin);
+    std::vector<Index> places(static_cast<std::size_t>(kStreamedRows));
+    for (Index begin = 0; begin < n; begin += kStreamedRows) {
+        const Index count = std::min(kStreamedRows, n - begin);
         std::iota(places.begin(), places.end(), begin);
         centred(places.data(), count, x);
         RowMajorMatrix products(count, groups + 1);
@@ -440,108 +495,17 @@ double null_mean(const KernelBlock& a, const KernelBlock& b, const ProbeLayout& 
     return mean_over_permutations(a.windows, b.windows, layout);
 }
 
+std::string dominance(const KernelBlock& block) {
+    if (block.dominant < 0) return "";
+    return "row " + std::to_string(block.dominant) + " holds " +
+           std::to_string(static_cast<int>(std::round(100 * block.dominant_share))) + " % of the variance; the value rests on it";
+}
+
 /// Batches are centred by themselves, so windows that change batch change the matrix: it is formed anew.
 std::vector<Eigen::MatrixXd> permuted_batch_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                                     const ProbeLayout& layout, int permutations);
-
-std::string dominance(const char* side, std::size_t number, const KernelBlock& block) {
-    if (block.dominant < 0) return "";
-    return std::string(side) + " block " + std::to_string(number) + ": row " + std::to_string(block.dominant) + " holds " +
-           std::to_string(static_cast<int>(std::round(100 * block.dominant_share))) +
-           " % of the variance; the value rests on it";
-}
-
-}  // namespace
-
-ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                                const ComparisonOptions& options, Entries entries) {
-    ComparisonResult result = empty_result(static_cast<Index>(a.size()), static_cast<Index>(b.size()));
-    if (a.empty() || b.empty()) return result;
-    const KernelBlocks blocks_a = kernel_blocks(a);
-    const KernelBlocks blocks_b = kernel_blocks(b);
-    const KernelBlock& first = *blocks_a.front();
-    for (const auto* blocks : {&blocks_a, &blocks_b}) {
-        for (const auto* block : *blocks) {
-            if (block->n != first.n) throw std::invalid_argument("compare: blocks have different numbers of rows");
-            if (block->form != first.form) {
-                add_message(result, "features of width " + std::to_string(first.p) + " and " + std::to_string(block->p) +
-                                        " take different forms at n = " + std::to_string(first.n) + " and are not compared");
-                return result;
-            }
-        }
-    }
-    const RowOrder order(layout, first.recipe.batch_rows);
-    const int groups = order.groups();
-    const bool deletions = options.interval && groups > 1;
-    add_option_messages(result, options, layout, groups);
-    for (std::size_t i = 0; i < a.size(); ++i) add_message(result, dominance("A", i, *blocks_a[i]));
-    for (std::size_t j = 0; j < b.size(); ++j) add_message(result, dominance("B", j, *blocks_b[j]));
-
-    const auto wanted = [&](std::size_t i, std::size_t j) {
-        return entries == Entries::all || (entries == Entries::upper ? j >= i : j == i);
-    };
-    std::vector<std::vector<Index>> places;  // of each permutation: place -> place
-    std::vector<Index> place_of(static_cast<std::size_t>(layout.rows()), -1);
-    for (Index place = 0; place < order.rows(); ++place) place_of[order.source[place]] = place;
-    const bool batches = order.batches.size() > 1;
-    if (!batches) {
-        for (const auto& permutation : window_permutations(layout, options.permutations)) {
-            const auto rows = permuted_rows(layout, permutation);
-            places.emplace_back();
-            for (Index place = 0; place < order.rows(); ++place) places.back().push_back(place_of[rows[order.source[place]]]);
-        }
-    }
-
-    std::vector<Eigen::MatrixXd> products;
-    std::vector<Eigen::MatrixXd> permuted;
-    if (first.form != KernelForm::features) {
-        const bool upper = entries == Entries::upper;
-        products = gram_products(blocks_a, blocks_b, order, deletions, upper);
-        if (batches) permuted = permuted_batch_products(blocks_a, blocks_b, order, layout, options.permutations);
-        else permuted = permuted_gram_products(blocks_a, blocks_b, order, places, upper);
-    }
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        for (std::size_t j = 0; j < b.size(); ++j) {
-            if (!wanted(i, j)) continue;
-            const KernelBlock& x = *blocks_a[i];
-            const KernelBlock& y = *blocks_b[j];
-            EntryFigures figures;
-            Eigen::VectorXd inner(groups + 1);
-            if (first.form == KernelForm::features) {
-                inner = cross_products(x, y, order, deletions);
-                figures.permuted = permuted_cross_products(x, y, order, places);
-            } else {
-                for (int g = deletions ? 0 : groups; g <= groups; ++g) {
-                    inner(g) = products[static_cast<std::size_t>(g)](static_cast<Index>(i), static_cast<Index>(j));
-                }
-                for (const auto& matrix : permuted) figures.permuted.push_back(matrix(static_cast<Index>(i), static_cast<Index>(j)));
-            }
-            const bool equal = x.content == y.content;
-            figures.value = equal ? 1 : std::clamp(inner(groups), first.recipe.unbiased ? -1.0 : 0.0, 1.0);
-            figures.null_mean = null_mean(x, y, layout);
-            if (deletions) {
-                for (int g = 0; g < groups; ++g) {
-                    const double norms = x.self(g) * y.self(g);
-                    if (norms > 1e-24) {
-                        figures.deleted.push_back(std::clamp(inner(g) / std::sqrt(norms), -1.0, 1.0));
-                    } else {
-                        figures.deleted.push_back(kNan);
-                        figures.message = "without one of the document groups nothing varies: no interval";
-                    }
-                }
-            }
-            set_entry(result, static_cast<Index>(i), static_cast<Index>(j), figures, order.group_rows);
-        }
-    }
-    return result;
-}
-
-namespace {
-
-std::vector<Eigen::MatrixXd> permuted_batch_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                                     const ProbeLayout& layout, int permutations) {
+                                                     const ProbeLayout& layout, const ComparisonOptions& options, const EntryMask& wanted) {
     std::vector<Eigen::MatrixXd> result;
-    for (const auto& permutation : window_permutations(layout, permutations)) {
+    for (const auto& permutation : window_permutations(layout, options.permutations)) {
         const auto rows = permuted_rows(layout, permutation);
         result.emplace_back(static_cast<Index>(a.size()), static_cast<Index>(b.size()));
         for (std::size_t first = 0; first < b.size(); first += kPairTile) {
@@ -554,12 +518,98 @@ std::vector<Eigen::MatrixXd> permuted_batch_products(const KernelBlocks& a, cons
                 owned.push_back(std::make_unique<KernelBlock>(features, layout, b[k]->recipe));
                 permuted.push_back(owned.back().get());
             }
-            result.back().middleCols(static_cast<Index>(first), static_cast<Index>(count)) =
-                gram_products(a, permuted, order, false, false).back();
+            const auto from = static_cast<Index>(first);
+            const auto columns = static_cast<Index>(count);
+            result.back().middleCols(from, columns) =
+                gram_products(a, permuted, order, false, wanted.middleCols(from, columns), options.safe_point).back();
         }
     }
     return result;
 }
 
 }  // namespace
+
+ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
+                                const ComparisonOptions& options, const EntryMask& wanted_entries) {
+    ComparisonResult result(static_cast<Index>(a.size()), static_cast<Index>(b.size()));
+    if (a.empty() || b.empty()) return result;
+    const KernelBlocks blocks_a = kernel_blocks(a);
+    const KernelBlocks blocks_b = kernel_blocks(b);
+    const KernelRecipe& recipe = blocks_a.front()->recipe;
+    for (const auto* blocks : {&blocks_a, &blocks_b}) {
+        for (const auto* block : *blocks) {
+            if (block->n != blocks_a.front()->n) throw std::invalid_argument("compare: blocks have different numbers of rows");
+        }
+    }
+    const RowOrder order(layout, recipe.batch_rows);
+    const int groups = order.groups();
+    const bool deletions = options.interval && groups > 1;
+    const EntryMask wanted = complete_mask(wanted_entries, result.value.rows(), result.value.cols());
+    add_option_messages(result, options, layout, groups);
+    for (std::size_t i = 0; i < a.size(); ++i) result.add_note(dominance(*blocks_a[i]), static_cast<Index>(i), -1);
+    for (std::size_t j = 0; j < b.size(); ++j) result.add_note(dominance(*blocks_b[j]), -1, static_cast<Index>(j));
+
+    std::vector<std::vector<Index>> places;  // of each permutation: place -> place
+    std::vector<Index> place_of(static_cast<std::size_t>(layout.rows()), -1);
+    for (Index place = 0; place < order.rows(); ++place) place_of[order.source[place]] = place;
+    const bool batches = order.batches.size() > 1;
+    if (!batches) {
+        for (const auto& permutation : window_permutations(layout, options.permutations)) {
+            const auto rows = permuted_rows(layout, permutation);
+            places.emplace_back();
+            for (Index place = 0; place < order.rows(); ++place) places.back().push_back(place_of[rows[order.source[place]]]);
+        }
+    }
+
+    // A pair takes the features' form if both blocks have it (their widths may differ), else Gram tiles.
+    const auto from_features = [&](Index i, Index j) {
+        return blocks_a[static_cast<std::size_t>(i)]->form == KernelForm::features &&
+               blocks_b[static_cast<std::size_t>(j)]->form == KernelForm::features;
+    };
+    EntryMask from_gram = wanted;
+    for (Index i = 0; i < wanted.rows(); ++i) {
+        for (Index j = 0; j < wanted.cols(); ++j) from_gram(i, j) = wanted(i, j) && !from_features(i, j);
+    }
+    std::vector<Eigen::MatrixXd> products;
+    std::vector<Eigen::MatrixXd> permuted;
+    if (from_gram.any()) {
+        products = gram_products(blocks_a, blocks_b, order, deletions, from_gram, options.safe_point);
+        permuted = batches ? permuted_batch_products(blocks_a, blocks_b, order, layout, options, from_gram)
+                           : permuted_gram_products(blocks_a, blocks_b, order, places, from_gram, options.safe_point);
+    }
+    for (Index i = 0; i < wanted.rows(); ++i) {
+        for (Index j = 0; j < wanted.cols(); ++j) {
+            if (!wanted(i, j)) continue;
+            const KernelBlock& x = *blocks_a[static_cast<std::size_t>(i)];
+            const KernelBlock& y = *blocks_b[static_cast<std::size_t>(j)];
+            EntryFigures figures;
+            Eigen::VectorXd inner(groups + 1);
+            if (from_gram(i, j)) {
+                for (int g = deletions ? 0 : groups; g <= groups; ++g) inner(g) = products[static_cast<std::size_t>(g)](i, j);
+                for (const auto& matrix : permuted) figures.permuted.push_back(matrix(i, j));
+            } else {
+                if (options.safe_point) options.safe_point();
+                inner = cross_products(x, y, order, deletions);
+                figures.permuted = permuted_cross_products(x, y, order, places);
+            }
+            const bool equal = x.content == y.content;
+            figures.value = equal ? 1 : std::clamp(inner(groups), recipe.unbiased ? -1.0 : 0.0, 1.0);
+            figures.null_mean = null_mean(x, y, layout);
+            if (deletions) {
+                for (int g = 0; g < groups; ++g) {
+                    const double norms = x.self(g) * y.self(g);
+                    if (norms > 1e-24) {
+                        figures.deleted.push_back(std::clamp(inner(g) / std::sqrt(norms), -1.0, 1.0));
+                    } else {
+                        figures.deleted.push_back(kNan);
+                        figures.message = "without one of the document groups nothing varies: no interval";
+                    }
+                }
+            }
+            set_entry(result, i, j, figures, order.group_rows);
+        }
+    }
+    return result;
+}
+
 }  // namespace cmsweep

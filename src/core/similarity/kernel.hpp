@@ -31,7 +31,7 @@ struct KernelRecipe {
 };
 
 /// Depends on n, p and the recipe only. Gram matrices up to n = 8 p: beyond, a pair's cross-covariance needs no n x n
-/// memory and the Gram matrices themselves would cost n^2 p. They are kept up to n = 1024 (8 MiB each).
+/// memory and the Gram matrices themselves would cost n^2 p. They are kept up to n = 1024 (4 MiB each).
 KernelForm kernel_form(Index n, Index p, const KernelRecipe& recipe);
 
 /// One block of one representation: its (U-)centred kernel matrix G at unit Frobenius norm, kept or on demand, and what
@@ -47,10 +47,14 @@ public:
     KernelBlock(const FeatureMatrix& input, const ProbeLayout& layout, const KernelRecipe& block_recipe);
     std::size_t bytes() const override;
 
-    /// G over places s x t, row after row, into `out`. Not for KernelForm::features.
-    void tile(const RowRun& s, const RowRun& t, double* out) const;
-    /// All of G, n x n, for a single batch: the kept matrix, or `workspace` filled with it.
-    const double* whole(const RowOrder& order, std::vector<double>& workspace) const;
+    /// The tiles of G over the segments s x t into `out`, packed: one after the other for each of s, each row-major.
+    /// s and t are runs of neighbouring segments of one batch, and the same run or t after s; in the same run the tiles
+    /// below the diagonal are left out.
+    void tiles(std::span<const RowRun> s, std::span<const RowRun> t, double* out) const;
+    /// All of G for a single batch, n x n, into `out`.
+    void whole(const RowOrder& order, double* out) const;
+    /// Row sums of G over the columns that remain without group g, before scaling; rows of g are 0. One a place of `batch`.
+    Eigen::VectorXd kept_sums(const RowOrder& order, const RowBatch& batch, int g) const;
     /// Centred features of the rows at `places`, count x p.
     void centred(const Index* places, Index count, RowMajorMatrix& out) const;
 
@@ -64,8 +68,8 @@ public:
     double dominant_share = 0;    ///< linear: largest share of one row in the trace,
     Index dominant = -1;          ///< and that row's number if it rules the value
 
-    /// Row sums over the columns that remain without group g, before scaling; rows of g are 0; the last column for no
-    /// deletion. n x (groups + 1).
+    /// The same for all groups, the last column for no deletion; n x (groups + 1). KernelForm::features: of X X^T (without
+    /// its diagonal if unbiased), to which nothing is added.
     Eigen::MatrixXd row_sums;
     /// <G, G> without group g, last: all rows (1).
     Eigen::VectorXd self;
@@ -76,19 +80,19 @@ public:
 
 private:
     double kernel(double product, double square_i, double square_j) const;
+    double* centre_tile(const RowRun& s, const RowRun& t, const RowMajorMatrix& block, Index begin_s, Index begin_t,
+                        double factor, double* out) const;
     void choose_bandwidth(const RowOrder& order);
     void choose_offsets(const RowOrder& order);
     void fill_gram(const RowOrder& order);
-    void product_tile(const RowRun& s, const RowRun& t, RowMajorMatrix& products) const;
-    void form_tile(const RowRun& s, const RowRun& t, double* out) const;
+    void products(Index begin_s, Index count_s, Index begin_t, Index count_t, RowMajorMatrix& out) const;
     void figures_from_tiles(const RowOrder& order, const ProbeLayout& layout);
     void figures_from_features(const RowOrder& order, const ProbeLayout& layout);
 
     ColumnCentre centre_;
     double exponent_ = 0;         ///< rbf: 1 / (2 sigma^2)
     Eigen::VectorXd offset_;      ///< u_i: K_ij + u_i + u_j is (U-)centred
-    Index batch_count_ = 0;       ///< rows of a batch
-    Eigen::VectorXd gram_;        ///< gram: batch after batch, each m x m row-major
+    Eigen::VectorXd gram_;        ///< gram: packed
     std::vector<Index> source_;   ///< place -> row
 };
 
@@ -102,15 +106,20 @@ CentringWeights centring_weights(const KernelRecipe& recipe, Index m, bool sever
 /// Fewest rows for which the centred inner product is defined.
 Index fewest_rows(const KernelRecipe& recipe);
 
+/// Neighbouring segments whose tiles are formed together. Kept Gram matrices are read tile by tile; products of streamed
+/// ones are formed over about kStreamedRows rows.
+std::vector<std::span<const RowRun>> bands(const RowBatch& batch, bool streamed);
+
 /// MetricInfo::prepare for kernel metrics.
 std::shared_ptr<const PreparedBlock> prepare_kernel(const FeatureMatrix& features, const ProbeLayout& layout,
                                                     const KernelRecipe& recipe);
 
-/// Which entries of the block x block matrix are wanted.
-enum class Entries { all, diagonal, upper };
+/// MetricInfo::tile_edge for kernel metrics: preparing e blocks takes about n^2 p e, comparing e x e with 20 permutations
+/// 20 n^2 e^2; four pair tiles.
+inline constexpr std::int64_t kKernelTileEdge = 96;
 
-/// MetricInfo::compare for kernel metrics, and the work behind all_pairs.hpp.
+/// MetricInfo::compare for kernel metrics.
 ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                                const ComparisonOptions& options, Entries entries);
+                                const ComparisonOptions& options, const EntryMask& wanted);
 
 }  // namespace cmsweep

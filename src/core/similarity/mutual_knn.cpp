@@ -66,8 +66,8 @@ std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, cons
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
-    return compare_pairwise<MutualBlock>(a, b, layout, options, same_only, figures);
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
+    return compare_pairwise<MutualBlock>(a, b, layout, options, wanted, figures);
 }
 
 }  // namespace

@@ -34,21 +34,20 @@ struct PairBlock : PreparedBlock {
 /// Calls figures(x, y, context) for every wanted pair. Equal features have the value 1 exactly.
 template <typename Block, typename Figures>
 ComparisonResult compare_pairwise(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                                  const ComparisonOptions& options, bool same_only, Figures figures) {
-    ComparisonResult result = empty_result(static_cast<Index>(a.size()), static_cast<Index>(b.size()));
+                                  const ComparisonOptions& options, const EntryMask& wanted_entries, Figures figures) {
+    ComparisonResult result(static_cast<Index>(a.size()), static_cast<Index>(b.size()));
+    const EntryMask wanted = complete_mask(wanted_entries, result.value.rows(), result.value.cols());
     const PairContext context(layout, options);
     add_option_messages(result, options, layout, context.order.groups());
     for (std::size_t i = 0; i < a.size(); ++i) {
         for (std::size_t j = 0; j < b.size(); ++j) {
-            if (same_only && i != j) continue;
+            if (!wanted(static_cast<Index>(i), static_cast<Index>(j))) continue;
+            if (options.safe_point) options.safe_point();
             const auto* x = dynamic_cast<const Block*>(a[i].get());
             const auto* y = dynamic_cast<const Block*>(b[j].get());
             if (x == nullptr || y == nullptr) throw std::invalid_argument("compare: a block was prepared by another metric");
             EntryFigures entry = figures(*x, *y, context);
             if (x->content == y->content && !std::isnan(entry.value)) entry.value = 1;
-            if (!entry.message.empty()) {
-                entry.message = "A block " + std::to_string(i) + " with B block " + std::to_string(j) + ": " + entry.message;
-            }
             set_entry(result, static_cast<Index>(i), static_cast<Index>(j), entry, context.order.group_rows);
         }
     }

@@ -28,7 +28,7 @@ struct ScoresBlock : PairBlock {
         }
         const double norm = scores.norm();
         if (!(norm > 0)) {
-            throw NumericError("all " + std::to_string(features.rows()) +
+            throw NumericError("all n = " + std::to_string(features.rows()) +
                                " rows are equal (constant features): similarity is undefined");
         }
         scores /= norm;
@@ -75,8 +75,8 @@ std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, cons
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
-    return compare_pairwise<ScoresBlock>(a, b, layout, options, same_only, figures);
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
+    return compare_pairwise<ScoresBlock>(a, b, layout, options, wanted, figures);
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ double weighted_mean(const Eigen::MatrixXd& cross, const Eigen::MatrixXd& loadin
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
-    return compare_canonical(a, b, layout, options, same_only, weighted_mean, false);
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
+    return compare_canonical(a, b, layout, options, wanted, weighted_mean, false);
 }
 
 }  // namespace

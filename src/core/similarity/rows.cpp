@@ -40,28 +40,27 @@ RowOrder::RowOrder(const ProbeLayout& layout, Index batch_rows) {
     for (Index begin = 0; begin < used; begin += batch) {
         const auto first = source.begin() + begin;
         std::stable_sort(first, first + batch, [&](Index a, Index b) { return label(a) < label(b); });
-        RowBatch rows_together{begin, batch, {}};
+        RowBatch rows_together{begin, batch, {}, {}};
         for (Index place = begin; place < begin + batch; ++place) {
             const auto found = std::lower_bound(labels.begin(), labels.end(), label(source[place]));
             const int number = static_cast<int>(found - labels.begin());
             group[place] = number;
             ++group_rows[number];
             auto& runs = rows_together.runs;
-            if (runs.empty() || runs.back().group != number) runs.push_back({place, 0, number});
+            if (runs.empty() || runs.back().group != number) runs.push_back({place, 0, number, 0});
             ++runs.back().count;
+        }
+        for (const auto& run : rows_together.runs) {
+            const Index pieces = (run.count + kSegmentRows - 1) / kSegmentRows;
+            for (Index piece = 0; piece < pieces; ++piece) {
+                const Index from = run.count * piece / pieces;
+                const Index count = run.count * (piece + 1) / pieces - from;
+                rows_together.segments.push_back({run.begin + from, count, run.group, packed});
+                packed += count * (begin + batch - run.begin - from);
+            }
         }
         batches.push_back(std::move(rows_together));
     }
-}
-
-std::vector<RowRun> RowOrder::segments(const RowBatch& batch, Index most) const {
-    std::vector<RowRun> pieces;
-    for (const auto& run : batch.runs) {
-        for (Index begin = 0; begin < run.count; begin += most) {
-            pieces.push_back({run.begin + begin, std::min(most, run.count - begin), run.group});
-        }
-    }
-    return pieces;
 }
 
 std::vector<std::vector<std::int64_t>> window_permutations(const ProbeLayout& layout, int count) {

@@ -19,18 +19,27 @@ struct RowRun {
     Index begin = 0;
     Index count = 0;
     int group = 0;
+    Index packed = 0;  ///< segments: where the strip of this one starts in a packed Gram matrix, see RowOrder
 };
+
+/// Most rows of a segment.
+inline constexpr Index kSegmentRows = 32;
 
 /// Rows that are centred together: all rows, or one minibatch.
 struct RowBatch {
     Index begin = 0;
     Index count = 0;
-    std::vector<RowRun> runs;  ///< one a group, in order of groups
+    std::vector<RowRun> runs;      ///< one a group, in order of groups
+    std::vector<RowRun> segments;  ///< the runs in about equal pieces of at most kSegmentRows rows
 };
 
 /// The order in which metrics keep the rows of a representation. A row's number here is its *place*: batches one after
 /// the other, in each the rows sorted by jackknife group (stably), so that deleting a group deletes a run.
 /// Depends on the layout and the batch size only.
+///
+/// Packed Gram matrices keep the tiles segment x segment on and above the diagonal, each row-major: batch after batch,
+/// strip after strip (a segment's rows from its own columns on), so that the same tile of all Gram matrices of one order
+/// is a contiguous vector at the same offset.
 class RowOrder {
 public:
     /// `batch_rows` 0: one batch of all rows; else batches of that many consecutive rows, the remainder dropped (one
@@ -39,13 +48,11 @@ public:
 
     Index rows() const { return static_cast<Index>(source.size()); }
     int groups() const { return static_cast<int>(group_rows.size()); }
-    /// The runs of `batch` cut into pieces of at most `most` rows.
-    std::vector<RowRun> segments(const RowBatch& batch, Index most) const;
-
     std::vector<Index> source;      ///< place -> row of the feature matrix
     std::vector<int> group;         ///< place -> group, numbered 0 … groups()-1 without gaps; all 0 if the layout has none
     std::vector<RowBatch> batches;
     std::vector<Index> group_rows;  ///< rows of each group
+    Index packed = 0;               ///< numbers in a packed Gram matrix
 };
 
 /// `count` permutations of the windows, the same for every comparison on this probe: drawn one after the other from

@@ -142,7 +142,7 @@ EntryFigures figures(const RankBlock& x, const RankBlock& y, const PairContext& 
 }
 
 /// Spearman's correlation without each group: the remaining pairs are ranked anew, by one pass over the sorted order.
-void add_deletions(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout, bool same_only,
+void add_deletions(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout, const EntryMask& wanted,
                    ComparisonResult& result) {
     const RowOrder order(layout);
     const Index n = order.rows();
@@ -171,16 +171,16 @@ void add_deletions(const PreparedBlocks& a, const PreparedBlocks& b, const Probe
         const auto ranks_b = ranks_of(b);
         for (std::size_t i = 0; i < a.size(); ++i) {
             for (std::size_t j = 0; j < b.size(); ++j) {
-                if ((same_only && i != j) || ranks_a[i].size() == 0 || ranks_b[j].size() == 0) continue;
+                if (!wanted(static_cast<Index>(i), static_cast<Index>(j)) || ranks_a[i].size() == 0 || ranks_b[j].size() == 0) continue;
                 deleted(g, static_cast<Index>(i * b.size() + j)) = std::clamp(ranks_a[i].dot(ranks_b[j]), -1.0, 1.0);
             }
         }
     }
     for (std::size_t i = 0; i < a.size(); ++i) {
         for (std::size_t j = 0; j < b.size(); ++j) {
-            if (same_only && i != j) continue;
             const auto row = static_cast<Index>(i);
             const auto column = static_cast<Index>(j);
+            if (!wanted(row, column)) continue;
             const Eigen::VectorXd of_entry = deleted.col(static_cast<Index>(i * b.size() + j));
             const Interval interval = jackknife_interval(
                 result.value(row, column), std::span<const double>(of_entry.data(), static_cast<std::size_t>(of_entry.size())),
@@ -188,7 +188,7 @@ void add_deletions(const PreparedBlocks& a, const PreparedBlocks& b, const Probe
             result.low(row, column) = interval.low;
             result.high(row, column) = interval.high;
             if (std::isnan(interval.low)) {
-                add_message(result, "without one of the document groups too few dissimilarities remain: no interval");
+                result.add_note("without one of the document groups too few dissimilarities remain: no interval", row, column);
             }
         }
     }
@@ -200,9 +200,11 @@ std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, cons
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
-    ComparisonResult result = compare_pairwise<RankBlock>(a, b, layout, options, same_only, figures);
-    if (options.interval && RowOrder(layout).groups() > 1) add_deletions(a, b, layout, same_only, result);
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
+    ComparisonResult result = compare_pairwise<RankBlock>(a, b, layout, options, wanted, figures);
+    if (options.interval && RowOrder(layout).groups() > 1) {
+        add_deletions(a, b, layout, complete_mask(wanted, result.value.rows(), result.value.cols()), result);
+    }
     return result;
 }
 

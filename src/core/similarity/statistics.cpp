@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 #include <numeric>
+#include <stdexcept>
 
 namespace cmsweep {
 namespace {
@@ -70,15 +71,13 @@ Interval jackknife_interval(double value, std::span<const double> deleted, std::
     return {std::tanh(whole - half), std::tanh(whole + half)};
 }
 
-ComparisonResult empty_result(Eigen::Index rows, Eigen::Index columns) {
-    const Eigen::MatrixXd nothing = Eigen::MatrixXd::Constant(rows, columns, kNan);
-    return {nothing, nothing, nothing, nothing, nothing, ""};
-}
-
-void add_message(ComparisonResult& result, const std::string& line) {
-    if (line.empty() || result.message.find(line) != std::string::npos) return;
-    if (!result.message.empty()) result.message += '\n';
-    result.message += line;
+EntryMask complete_mask(const EntryMask& wanted, Eigen::Index rows, Eigen::Index columns) {
+    if (wanted.size() == 0) return EntryMask::Constant(rows, columns, true);
+    if (wanted.rows() != rows || wanted.cols() != columns) {
+        throw std::invalid_argument("compare: a mask of " + std::to_string(wanted.rows()) + " x " + std::to_string(wanted.cols()) +
+                                    " entries for " + std::to_string(rows) + " x " + std::to_string(columns) + " blocks");
+    }
+    return wanted;
 }
 
 void set_entry(ComparisonResult& result, Eigen::Index row, Eigen::Index column, const EntryFigures& figures,
@@ -96,16 +95,16 @@ void set_entry(ComparisonResult& result, Eigen::Index row, Eigen::Index column, 
         result.low(row, column) = interval.low;
         result.high(row, column) = interval.high;
     }
-    add_message(result, figures.message);
+    result.add_note(figures.message, row, column);
 }
 
 void add_option_messages(ComparisonResult& result, const ComparisonOptions& options, const ProbeLayout& layout, int groups) {
     if (options.permutations > 0 && options.permutations < 19) {
-        add_message(result, "permutations = " + std::to_string(options.permutations) +
+        result.add_note("permutations = " + std::to_string(options.permutations) +
                                 ": a 95 % point needs at least 19; null_p95 is left out");
     }
     if (options.interval && groups < 2) {
-        add_message(result, layout.group.empty() ? std::string("the probe has no jackknife groups: no interval")
+        result.add_note(layout.group.empty() ? std::string("the probe has no jackknife groups: no interval")
                                                  : std::string("the probe has one document group: no interval"));
     }
 }

@@ -37,10 +37,8 @@ struct EntryFigures {
     std::string message;            ///< empty, or a warning
 };
 
-/// Every figure NaN, rows A's blocks, columns B's.
-ComparisonResult empty_result(Eigen::Index rows, Eigen::Index columns);
-/// Adds a line to the message unless it is there already.
-void add_message(ComparisonResult& result, const std::string& line);
+/// `wanted` with an element for every entry of a rows x columns result. Throws std::invalid_argument if it has others.
+EntryMask complete_mask(const EntryMask& wanted, Eigen::Index rows, Eigen::Index columns);
 /// Writes one entry: null quantile and interval follow from the figures.
 void set_entry(ComparisonResult& result, Eigen::Index row, Eigen::Index column, const EntryFigures& figures,
                std::span<const Eigen::Index> group_rows);

@@ -4,9 +4,9 @@ namespace cmsweep {
 namespace {
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                         const nlohmann::json&, const ComparisonOptions& options, bool same_only) {
+                         const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
     const auto mean = [](const Eigen::MatrixXd& cross, const Eigen::MatrixXd&) { return correlations(cross).mean(); };
-    return compare_canonical(a, b, layout, options, same_only, mean, false);
+    return compare_canonical(a, b, layout, options, wanted, mean, false);
 }
 
 }  // namespace

@@ -61,13 +61,13 @@ TEST(CkaLinear, IndependentGaussiansShowTheBiasAndTheNullNamesIt) {
     EXPECT_NEAR(compare_two("cka_debiased", x, y, layout_of(128)).value(0, 0), 0, 0.02);
 }
 
-TEST(CkaLinear, SameOnlyLeavesOtherEntriesOut) {
+TEST(CkaLinear, WhatIsNotWantedIsLeftOut) {
     const MetricInfo& metric = *find_metric("cka_linear");
     const ProbeLayout layout = layout_of(20, 1, 4);
     const FeatureMatrix x = golden_features(1, 20, 6);
     const auto blocks = prepared(metric, {x, golden_related(x, 2, 6)}, layout);
-    const auto all = metric.compare(blocks, blocks, layout, default_setting(metric), {20, true}, false);
-    const auto same = metric.compare(blocks, blocks, layout, default_setting(metric), {20, true}, true);
+    const auto all = metric.compare(blocks, blocks, layout, default_setting(metric), {20, true}, {});
+    const auto same = metric.compare(blocks, blocks, layout, default_setting(metric), {20, true}, same_blocks(2));
     EXPECT_TRUE(std::isnan(same.value(0, 1)));
     EXPECT_TRUE(std::isnan(same.null_p95(1, 0)));
     EXPECT_EQ(same.value(1, 1), all.value(1, 1));

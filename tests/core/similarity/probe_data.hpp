@@ -63,13 +63,17 @@ inline PreparedBlocks prepared(const MetricInfo& metric, const std::vector<Featu
     return blocks;
 }
 
+/// Block i with block i only; on and above the diagonal.
+inline EntryMask same_blocks(Eigen::Index n) { return EntryMask::NullaryExpr(n, n, [](auto i, auto j) { return i == j; }); }
+inline EntryMask upper_blocks(Eigen::Index n) { return EntryMask::NullaryExpr(n, n, [](auto i, auto j) { return i <= j; }); }
+
 /// One comparison, 1 x 1.
 inline ComparisonResult compare_two(const std::string& name, const FeatureMatrix& x, const FeatureMatrix& y,
                                     const ProbeLayout& layout, const ComparisonOptions& options = {0, false},
                                     const nlohmann::json& given = nlohmann::json::object()) {
     const MetricInfo& metric = *find_metric(name);
     return metric.compare(prepared(metric, {x}, layout, given), prepared(metric, {y}, layout, given), layout,
-                          default_setting(metric, given), options, false);
+                          default_setting(metric, given), options, {});
 }
 
 inline double value_of(const std::string& name, const FeatureMatrix& x, const FeatureMatrix& y,

@@ -69,7 +69,7 @@ TEST_P(EveryMetric, FindsRelatedFeaturesAboveTheNull) {
         EXPECT_GT(result.null_p95(0, 0), result.null_mean(0, 0));
         EXPECT_LT(result.low(0, 0), result.value(0, 0));
         EXPECT_GT(result.high(0, 0), result.value(0, 0));
-        EXPECT_EQ(result.message, "");
+        EXPECT_EQ(result.message(), "");
     }
 }
 
@@ -97,10 +97,10 @@ TEST_P(EveryMetric, BitsDoNotDependOnWhatElseIsCompared) {
     std::vector<FeatureMatrix> features{x, y};
     for (std::uint64_t seed = 30; seed < 34; ++seed) features.push_back(golden_related(x, seed, 6));
     const PreparedBlocks blocks = prepared(metric, features, layout, given);
-    const auto all = metric.compare(blocks, blocks, layout, setting, {20, true}, false);
-    const auto same = metric.compare(blocks, blocks, layout, setting, {20, true}, true);
+    const auto all = metric.compare(blocks, blocks, layout, setting, {20, true}, {});
+    const auto same = metric.compare(blocks, blocks, layout, setting, {20, true}, same_blocks(6));
     const PreparedBlocks again = prepared(metric, {features[1]}, layout, given);
-    const auto alone = metric.compare({blocks[4]}, again, layout, setting, {20, true}, false);
+    const auto alone = metric.compare({blocks[4]}, again, layout, setting, {20, true}, {});
     for (const auto figure : {&ComparisonResult::value, &ComparisonResult::null_mean, &ComparisonResult::null_p95,
                               &ComparisonResult::low, &ComparisonResult::high}) {
         EXPECT_EQ(std::bit_cast<std::uint64_t>((alone.*figure)(0, 0)), std::bit_cast<std::uint64_t>((all.*figure)(4, 1)));
@@ -124,7 +124,7 @@ TEST_P(EveryMetric, GivesAValueOrAReasonForFewRowsAndDuplicates) {
             const ComparisonResult result =
                 compare_two(metric.name, golden_features(1, n, 4), golden_features(2, n, 4), layout, {20, true}, given);
             if (std::isnan(result.value(0, 0)) || std::isnan(result.low(0, 0))) {
-                EXPECT_NE(result.message, "") << "n = " << n;
+                EXPECT_NE(result.message(), "") << "n = " << n;
             }
         } catch (const NumericError& error) {
             EXPECT_NE(std::string(error.what()).find("n = "), std::string::npos) << error.what();
@@ -137,7 +137,7 @@ TEST_P(EveryMetric, GivesAValueOrAReasonForFewRowsAndDuplicates) {
     for (const auto& features : {wide, repeated}) {
         const ComparisonResult result = compare_two(metric.name, features, y, layout_of(60, 1, 6), {20, true}, given);
         EXPECT_TRUE(std::isfinite(result.value(0, 0)));
-        EXPECT_TRUE(std::isfinite(result.low(0, 0))) << result.message;
+        EXPECT_TRUE(std::isfinite(result.low(0, 0))) << result.message();
     }
 }
 

@@ -19,7 +19,17 @@ TEST(RowOrder, MakesEachGroupOneRun) {
     EXPECT_EQ(order.group, (std::vector<int>{0, 0, 0, 0, 1, 1, 1, 1}));
     EXPECT_EQ(order.group_rows, (std::vector<Index>{4, 4}));
     ASSERT_EQ(order.batches.size(), 1u);
-    EXPECT_EQ(order.segments(order.batches[0], 3).size(), 4u);
+    EXPECT_EQ(order.packed, 4 * 8 + 4 * 4);  // two segments: a strip of 4 x 8 numbers, one of 4 x 4
+}
+
+TEST(RowOrder, CutsLongRunsIntoEvenSegments) {
+    const RowOrder order(layout_of(75));
+    const auto& segments = order.batches.at(0).segments;
+    ASSERT_EQ(segments.size(), 3u);
+    for (const auto& segment : segments) EXPECT_EQ(segment.count, 25);
+    EXPECT_EQ(segments[1].packed, 25 * 75);
+    EXPECT_EQ(segments[2].packed, 25 * 75 + 25 * 50);
+    EXPECT_EQ(order.packed, 25 * (75 + 50 + 25));
 }
 
 TEST(RowOrder, BatchesAreConsecutiveRowsWithoutTheRemainder) {

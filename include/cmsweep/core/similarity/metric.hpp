@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,17 +40,40 @@ public:
 struct ComparisonOptions {
     int permutations = 20;  ///< 0: no null_p95
     bool interval = true;   ///< delete-one-group jackknife
+    /// Called at least about once a second while comparing; may throw to stop. Empty: nothing.
+    std::function<void()> safe_point = {};
 };
 
-/// Block x block values between two representations; rows are A's blocks. Where a figure was not asked for or is not
+/// Which entries of the block x block matrix are wanted: rows are A's blocks, columns B's. Without elements: all.
+using EntryMask = Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic>;
+
+/// Block x block values between two representations; rows are A's blocks. Where a figure was not wanted or is not
 /// defined for a metric it is NaN.
 struct ComparisonResult {
+    /// Why entries are NaN, or a warning (a row with extreme leverage): of one entry, of a row or column (the other is
+    /// -1), or of all (both are).
+    struct Note {
+        Eigen::Index row = -1;
+        Eigen::Index column = -1;
+        std::string text;
+    };
+
+    ComparisonResult() = default;
+    ComparisonResult(Eigen::Index rows, Eigen::Index columns);  ///< every figure NaN
+    void add_note(const std::string& text, Eigen::Index row = -1, Eigen::Index column = -1);  ///< none if text is empty
+    /// Every note once, with the first place and the number of places that it is about; empty if there are none.
+    std::string message() const;
+    /// The entries at `rows` x `columns` with their notes, numbered anew.
+    ComparisonResult part(const std::vector<Eigen::Index>& rows, const std::vector<Eigen::Index>& columns) const;
+    /// Writes `from` over the entries at `rows` x `columns`; notes that are new are added.
+    void place(const ComparisonResult& from, const std::vector<Eigen::Index>& rows, const std::vector<Eigen::Index>& columns);
+
     Eigen::MatrixXd value;
     Eigen::MatrixXd null_mean;  ///< exact where a formula exists, else the mean over the permutations
     Eigen::MatrixXd null_p95;   ///< 95 % quantile over the permutations
     Eigen::MatrixXd low;        ///< 95 % interval, jackknife
     Eigen::MatrixXd high;
-    std::string message;        ///< empty, or why entries are NaN, or a warning (a row with extreme leverage)
+    std::vector<Note> notes;
 };
 
 using PreparedBlocks = std::vector<std::shared_ptr<const PreparedBlock>>;
@@ -60,15 +84,17 @@ struct MetricInfo {
     int version = 1;
     std::vector<ParameterSpec> parameters;
     bool symmetric = true;
+    /// Blocks a side of a piece of the matrix of all comparisons from which on comparing takes longer than preparing.
+    std::int64_t tile_edge = 1;
     std::string summary;
     std::string source;
     /// Throws NumericError where the metric is undefined for this input whatever it is compared with.
     std::shared_ptr<const PreparedBlock> (*prepare)(const FeatureMatrix& features, const ProbeLayout& layout,
                                                     const nlohmann::json& setting) = nullptr;
-    /// Compares every block of A with every block of B (`same_only`: block i with block i only, the rest NaN).
+    /// Compares blocks of A with blocks of B, the wanted ones; the rest is NaN.
     /// The bits of an entry depend on its two blocks, the layout and the setting only.
     ComparisonResult (*compare)(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                                const nlohmann::json& setting, const ComparisonOptions& options, bool same_only) = nullptr;
+                                const nlohmann::json& setting, const ComparisonOptions& options, const EntryMask& wanted) = nullptr;
 };
 
 /// Every metric, in the order `cmsweep metrics` prints. One line per metric, in src/core/similarity/registry.cpp.

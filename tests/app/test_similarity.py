@@ -1,0 +1,130 @@
+"""Similarities of a whole sweep: what is compared, that the values are those of the features on disk, and that neither
+ranks, nor what else is compared, nor how the matrix of comparisons is cut changes a bit."""
+import json
+
+import numpy as np
+import pytest
+
+import program
+import world as worlds
+
+FIGURES = ("value", "null_mean", "null_p95", "low", "high")
+METRICS = ["cka_linear", "cka_debiased", "mutual_knn", "procrustes"]
+
+
+def many_comparisons(world, name: str = "similar") -> dict:
+    config = world.sweep(name)
+    config["grid"]["method"] = [{"name": "average", "alpha": [0.5]}]
+    config["similarity"].update(probe=["record", "code"], site=["residual", "mlp_output"], metrics=METRICS, layers="cross",
+                                against=["pair", "base", "self", "seeds"], permutations=20)
+    return config
+
+
+def run(config, folder, ranks=0):
+    file = worlds.write(config, folder)
+    program.run_well(file, ranks=ranks)
+    store = worlds.store_of(file, config)
+    program.assert_all_done(store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def stores(world):
+    config = many_comparisons(world)
+    return {ranks: run(config, world.root / f"similar-{ranks}", ranks) for ranks in (1, 4)}
+
+
+def comparisons(store) -> dict:
+    """(a, degree, seed, b, degree, seed, metric, probe, site) -> figures, blocks x blocks."""
+    data = program.columns(store, "similarity")
+    names = {axis: program.names_of(store, axis) for axis in ("model", "metric", "corpus", "site")}
+    rows = {}
+    for row in range(len(data["id"])):
+        key = (names["model"][data["model_a"][row]], int(data["degree_a"][row]), int(data["seed"][row]),
+               names["model"][data["model_b"][row]], int(data["degree_b"][row]), int(data["seed_b"][row]),
+               names["metric"][data["metric"][row]], names["corpus"][data["probe"][row]], names["site"][data["site"][row]])
+        assert key not in rows
+        rows[key] = {figure: data[figure][row] for figure in FIGURES}
+    return rows
+
+
+def same_bits(a, b) -> bool:
+    return all(a[figure].tobytes() == b[figure].tobytes() for figure in FIGURES)
+
+
+def test_one_and_four_ranks_store_the_same_bits(stores):
+    program.assert_same_results(stores[1], stores[4])
+
+
+def test_everything_that_was_asked_for_is_compared(stores):
+    rows = comparisons(stores[1])
+    # Per seed: 3 pairs, 2 x 2 with the base, 2 x 3 of themselves; and between the seeds 2 x 2.
+    assert len(rows) == (2 * (3 + 4 + 6) + 4) * len(METRICS) * 2 * 2
+    assert ("code", 10, 0, "code", 10, 1, "cka_linear", "record", "mlp_output") in rows
+    for key, row in rows.items():
+        for figure in FIGURES:
+            assert row[figure].shape == (2, 2)
+            assert np.isfinite(row[figure]).all(), (key, figure)
+        assert (row["low"] <= row["value"]).all() and (row["value"] <= row["high"]).all()
+    at_base = rows["code", 0, 0, "math", 0, 0, "cka_debiased", "record", "residual"]
+    assert (np.diag(at_base["value"]) == 1).all()  # degree 0 is the base on both sides
+    trained = rows["code", 20, 0, "base", 0, 0, "cka_debiased", "record", "residual"]
+    assert (trained["value"] < 1).all()
+
+
+def read_features(path) -> dict:
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:8 + length])
+    return {name: np.frombuffer(raw[8 + length:], np.float32, offset=entry["data_offsets"][0],
+                                count=int(np.prod(entry["shape"]))).reshape(entry["shape"])
+            for name, entry in header.items() if name != "__metadata__"}
+
+
+def cka_linear(x, y):
+    x, y = (z.astype(np.float64) - z.astype(np.float64).mean(0) for z in (x, y))
+    return np.sum((y.T @ x) ** 2) / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
+
+
+def test_values_are_those_of_the_features_on_disk(stores):
+    """Every matrix in the store is that of two of the representations, by NumPy; only which is which is not written there."""
+    files = [read_features(path) for path in (stores[1].with_suffix(".d") / "cache" / "features").glob("*.safetensors")]
+    assert len(files) >= 2 * 9  # two probes, the base and two degrees of two specialists under two seeds
+    matrices = [np.array([[cka_linear(a[f"residual.{i}"], b[f"residual.{j}"]) for j in range(2)] for i in range(2)])
+                for a in files for b in files if len(a["residual.0"]) == len(b["residual.0"])]
+    rows = [row for key, row in comparisons(stores[1]).items() if key[6] == "cka_linear" and key[8] == "residual"]
+    for row in rows:
+        assert min(np.abs(row["value"] - matrix).max() for matrix in matrices) < 1e-10
+
+
+def test_growing_and_reordering_the_sweep_changes_no_bit(world, stores):
+    """More degrees, another specialist and other orders cut the matrix elsewhere; every old value comes out the same."""
+    config = many_comparisons(world, "grown")
+    config["corpus"] = world.corpora("prose", "math", "code", "record")
+    config["specialist"] = [{"name": name, "corpus": name} for name in ("prose", "math", "code")]
+    config["sweep"]["seeds"] = [1, 0]
+    config["grid"].update(pairs=[["math", "prose"], ["code", "math"]], degrees=[20, 5, 0, 10])
+    config["similarity"].update(probe=["code", "record"], metrics=METRICS[::-1], against=["seeds", "self", "base", "pair"])
+    grown = comparisons(run(config, world.root / "grown", 3))
+    small = comparisons(stores[1])
+    assert len(grown) > 2 * len(small)
+    kept = 0
+    for key, row in small.items():
+        a, b = key[:3], key[3:6]
+        if key not in grown:  # the pair (a, b) of two degrees or seeds may be written (b, a)
+            assert (*b, *a, *key[6:]) in grown
+            continue
+        assert same_bits(row, grown[key]), key
+        kept += 1
+    assert kept > 0.8 * len(small)
+
+
+def test_like_blocks_have_the_values_of_the_full_matrix(world, stores):
+    config = many_comparisons(world, "same")
+    config["similarity"]["layers"] = "same"
+    same, cross = comparisons(run(config, world.root / "same", 2)), comparisons(stores[1])
+    assert same.keys() == cross.keys()
+    for key, row in same.items():
+        for figure in FIGURES:
+            assert np.diag(row[figure]).tobytes() == np.diag(cross[key][figure]).tobytes(), key
+            assert np.isnan(row[figure][~np.eye(2, dtype=bool)]).all()

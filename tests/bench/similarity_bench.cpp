@@ -1,0 +1,214 @@
+// Speed and memory of all comparisons of R representations, next to the machine's own rate of matrix products.
+// Work is spread over threads as a sweep spreads tiles over ranks: each thread calls the library alone, with one thread
+// of OpenBLAS. similarity_usual_way.py runs this beside the usual way; see README.md.
+//
+// Environment: CMSWEEP_BENCH_THREADS (default: all cores), CMSWEEP_BENCH_FEATURES (a file of float32 numbers,
+// R x n x p for the small case; default: pseudo-random), CMSWEEP_BENCH_VALUES (a file to write the R x R values to).
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include <Eigen/Core>
+#include <benchmark/benchmark.h>
+
+#include "cmsweep/base/random.hpp"
+#include "cmsweep/core/similarity/metric.hpp"
+
+extern "C" void openblas_set_num_threads(int threads);
+
+namespace {
+
+using namespace cmsweep;
+
+constexpr Eigen::Index kTile = 24;  // blocks of one pair tile: no thread's share cuts one
+
+int thread_count() {
+    const char* given = std::getenv("CMSWEEP_BENCH_THREADS");
+    return given ? std::atoi(given) : static_cast<int>(std::thread::hardware_concurrency());
+}
+
+void in_threads(const std::function<void(int)>& work) {
+    std::vector<std::thread> threads;
+    for (int t = 0; t < thread_count(); ++t) threads.emplace_back(work, t);
+    for (auto& thread : threads) thread.join();
+}
+
+double peak_gib() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) / (1 << 20);
+}
+
+/// A sweep's probe: one row a window, 32 document groups.
+ProbeLayout layout_of(std::int64_t n) {
+    ProbeLayout layout;
+    layout.id = hash_text("bench");
+    layout.windows = n;
+    for (std::int64_t w = 0; w < n; ++w) layout.group.push_back(static_cast<std::int32_t>(w * 32 / n));
+    return layout;
+}
+
+/// Something common to all representations and as much of their own.
+void fill(FeatureMatrix& features, std::uint32_t seed) {
+    std::uint32_t common = 12345, own = seed * 2654435761U + 1;
+    for (Eigen::Index i = 0; i < features.size(); ++i) {
+        common = common * 1664525U + 1013904223U;
+        own = own * 1664525U + 1013904223U;
+        features.data()[i] = static_cast<float>((common >> 8) + (own >> 8)) / 16777216.0F - 1.0F;
+    }
+}
+
+std::vector<FeatureMatrix> representations(Eigen::Index count, Eigen::Index n, Eigen::Index p, const char* file) {
+    std::vector<FeatureMatrix> all(static_cast<std::size_t>(count), FeatureMatrix(n, p));
+    std::ifstream in(file ? file : "", std::ios::binary);
+    for (std::size_t r = 0; r < all.size(); ++r) {
+        if (file) in.read(reinterpret_cast<char*>(all[r].data()), static_cast<std::streamsize>(all[r].size() * sizeof(float)));
+        else fill(all[r], static_cast<std::uint32_t>(r));
+    }
+    if (file && !in) {
+        std::fprintf(stderr, "%s: expected %ld x %ld x %ld float32 numbers\n", file, static_cast<long>(count), static_cast<long>(n),
+                     static_cast<long>(p));
+        std::exit(2);
+    }
+    return all;
+}
+
+struct Small {
+    Eigen::Index count = 100, n = 1024, p = 768;
+    const MetricInfo& metric = *find_metric("cka_linear");
+    nlohmann::json setting = complete_setting(metric.parameters, nlohmann::json::object());
+    ProbeLayout layout = layout_of(n);
+    std::vector<FeatureMatrix> features = representations(count, n, p, std::getenv("CMSWEEP_BENCH_FEATURES"));
+};
+
+const Small& small() {
+    static const Small data;
+    return data;
+}
+
+PreparedBlocks prepare(const Small& data) {
+    PreparedBlocks blocks(data.features.size());
+    std::atomic<std::size_t> next = 0;
+    in_threads([&](int) {
+        for (std::size_t r = next++; r < blocks.size(); r = next++) blocks[r] = data.metric.prepare(data.features[r], data.layout, data.setting);
+    });
+    return blocks;
+}
+
+/// On and above the diagonal, columns of pair tiles shared out so that all threads have about the same to do.
+std::vector<EntryMask> shares(Eigen::Index count) {
+    std::vector<EntryMask> masks(static_cast<std::size_t>(thread_count()), EntryMask::Constant(count, count, false));
+    for (Eigen::Index first = (count - 1) / kTile * kTile; first >= 0; first -= kTile) {
+        auto& mask = *std::min_element(masks.begin(), masks.end(), [](const auto& a, const auto& b) { return a.count() < b.count(); });
+        for (Eigen::Index j = first; j < std::min(count, first + kTile); ++j) mask.col(j).head(j + 1).setConstant(true);
+    }
+    return masks;
+}
+
+Eigen::MatrixXd compare(const Small& data, const PreparedBlocks& blocks, const ComparisonOptions& options) {
+    const auto masks = shares(data.count);
+    Eigen::MatrixXd values = Eigen::MatrixXd::Zero(data.count, data.count);
+    in_threads([&](int t) {
+        const auto& mask = masks[static_cast<std::size_t>(t)];
+        const ComparisonResult result = data.metric.compare(blocks, blocks, data.layout, data.setting, options, mask);
+        for (Eigen::Index j = 0; j < data.count; ++j) {
+            for (Eigen::Index i = 0; i <= j; ++i) {
+                if (mask(i, j)) values(i, j) = result.value(i, j);
+            }
+        }
+    });
+    return values;
+}
+
+/// The machine's rate of float64 matrix products: every thread multiplies large matrices.
+void MatrixProductRate(benchmark::State& state) {
+    constexpr Eigen::Index kSize = 1536;
+    const Eigen::MatrixXd a = Eigen::MatrixXd::Random(kSize, kSize);
+    const Eigen::MatrixXd b = Eigen::MatrixXd::Random(kSize, kSize);
+    for (auto _ : state) {
+        in_threads([&](int) {
+            Eigen::MatrixXd c(kSize, kSize);
+            c.noalias() = a.transpose() * b;
+            benchmark::DoNotOptimize(c.data());
+        });
+    }
+    const double flops = 2.0 * kSize * kSize * kSize * thread_count();
+    state.counters["flops"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(MatrixProductRate)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void Prepare(benchmark::State& state) {
+    for (auto _ : state) benchmark::DoNotOptimize(prepare(small()));
+}
+BENCHMARK(Prepare)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+/// The comparisons alone. flops counts what is asked for: a multiply-add for every pair of blocks and of rows i <= j.
+void Products(benchmark::State& state) {
+    const PreparedBlocks blocks = prepare(small());
+    for (auto _ : state) benchmark::DoNotOptimize(compare(small(), blocks, {0, false}));
+    const double pairs = static_cast<double>(small().count * (small().count + 1)) / 2;
+    const double rows = static_cast<double>(small().n * (small().n + 1)) / 2;
+    state.counters["flops"] = benchmark::Counter(2 * pairs * rows, benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(Products)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+/// From features to all values.
+void AllComparisons(benchmark::State& state) {
+    Eigen::MatrixXd values;
+    for (auto _ : state) values = compare(small(), prepare(small()), {0, false});
+    if (const char* file = std::getenv("CMSWEEP_BENCH_VALUES")) {
+        std::ofstream(file, std::ios::binary)
+            .write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(double)));
+    }
+}
+BENCHMARK(AllComparisons)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+/// The same with 20 permutations and the jackknife over 32 groups.
+void WithNullAndInterval(benchmark::State& state) {
+    for (auto _ : state) benchmark::DoNotOptimize(compare(small(), prepare(small()), {20, true}));
+}
+BENCHMARK(WithNullAndInterval)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(1);
+
+void WithInterval(benchmark::State& state) {
+    for (auto _ : state) benchmark::DoNotOptimize(compare(small(), prepare(small()), {0, true}));
+}
+BENCHMARK(WithInterval)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(1);
+
+/// R = 200, n = 4096: 26 GB of Gram matrices if they were kept. Features come one at a time, as from a sweep's files.
+/// One call, products with all of OpenBLAS's threads. Run it alone (--benchmark_filter=Large): the peak is the process's.
+void Large(benchmark::State& state) {
+    const Eigen::Index count = state.range(0), n = 4096, p = 768;
+    openblas_set_num_threads(thread_count());
+    const MetricInfo& metric = *find_metric("cka_linear");
+    const nlohmann::json setting = nlohmann::json::object();
+    const ProbeLayout layout = layout_of(n);
+    for (auto _ : state) {
+        PreparedBlocks blocks;
+        FeatureMatrix features(n, p);
+        for (Eigen::Index r = 0; r < count; ++r) {
+            fill(features, static_cast<std::uint32_t>(r));
+            blocks.push_back(metric.prepare(features, layout, setting));
+        }
+        const EntryMask upper = EntryMask::NullaryExpr(count, count, [](auto i, auto j) { return i <= j; });
+        benchmark::DoNotOptimize(metric.compare(blocks, blocks, layout, setting, {0, true}, upper));
+    }
+    openblas_set_num_threads(1);
+    state.counters["peak_GiB"] = peak_gib();
+}
+BENCHMARK(Large)->Arg(200)->UseRealTime()->Unit(benchmark::kSecond)->Iterations(1);
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    openblas_set_num_threads(1);
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+    benchmark::RunSpecifiedBenchmarks();
+    return 0;
+}
