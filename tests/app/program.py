@@ -71,6 +71,15 @@ def committed(store: Path, table: str = "experiments") -> int:
         return 0
 
 
+def has_results(store: Path) -> bool:
+    """Is anything computed, committed or still in a journal? Under load commits are far apart."""
+    journals = store.with_suffix(".d").glob("journal/*")
+    try:
+        return any(journal.stat().st_size > 0 for journal in journals) or committed(store) > 0
+    except FileNotFoundError:  # a journal that was there a moment ago
+        return True
+
+
 def wait_for(condition, process: subprocess.Popen, timeout: float = 60) -> None:
     """Until the condition holds; fails if the process ends before."""
     end = time.monotonic() + timeout

@@ -37,14 +37,15 @@ def test_a_signal_stops_the_sweep_and_it_continues(world, undisturbed, ranks, nu
     file = worlds.write(config, world.root / f"stopped-{ranks}-{number}")
     store = worlds.store_of(file, config)
     process = program.start(file, ranks=ranks)
-    program.wait_for(lambda: program.committed(store) > 15, process)
+    program.wait_for(lambda: program.has_results(store), process)
     process.send_signal(number)
     result = program.finish(process)
     assert result.code == code, str(result)
     assert "run the same command again to continue" in result.err
     before = program.labelled_rows(store)
     done = {key: row for key, row in before.items() if row["status"] == program.DONE}
-    assert 15 < len(done) < len(before), "stopped in the middle"
+    assert len(done) < len(before), "stopped in the middle"
+    assert any((program.columns(store, table)["status"] == program.DONE).any() for table in program.TABLES)
     program.run_well("verify", store)
 
     program.run_well(file, ranks=ranks)
@@ -58,7 +59,7 @@ def test_the_walltime_stops_the_sweep_and_it_continues(world, undisturbed):
     store = worlds.store_of(file, config)
     result = program.run(file, "--walltime", "2s")
     assert result.code == 75, str(result)
-    assert 0 <= program.committed(store) < len(program.statuses(store))
+    assert not store.exists() or program.committed(store) < len(program.statuses(store))
     program.run_well(file)
     program.assert_same_results(store, undisturbed)
 
@@ -143,7 +144,7 @@ def test_a_second_sweep_on_the_same_store_is_refused(world, undisturbed):
     store = worlds.store_of(file, config)
     first = program.start(file)
     try:
-        program.wait_for(lambda: program.committed(store) > 15, first)
+        program.wait_for(lambda: program.has_results(store), first)
         first.send_signal(signal.SIGSTOP)  # so that it still runs when the second has waited long enough
         before = program.digest(store)
         second = program.run(file)
