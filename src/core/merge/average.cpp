@@ -1,7 +1,10 @@
+#include "average.hpp"
+
 #include <algorithm>
 #include <array>
 #include <numeric>
 
+#include "blocks.hpp"
 #include "cmsweep/core/merge/weights.hpp"
 #include "methods.hpp"
 #include "parameters.hpp"
@@ -9,51 +12,47 @@
 namespace cmsweep {
 namespace {
 
-/// Members with a weight, and their weights divided by the sum.
+/// A member with a weight, and that weight divided by the sum of all.
 struct Share {
-    std::size_t member;
+    const float* values;
     double weight;
 };
 
-std::vector<Share> shares(std::span<const double> weights) {
-    const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
-    std::vector<Share> kept;
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-        if (weights[i] != 0) kept.push_back({i, weights[i] / sum});
-    }
-    return kept;
-}
-
 /// Sums in double, so that equal members come back bit for bit: the weights' rounding is far below half a float's step.
 /// In blocks, so that the sums stay in the first-level cache.
-void weighted_sum(const std::vector<Share>& kept, const std::vector<TensorValues>& members, std::size_t tensor,
-                  std::span<float> out) {
-    constexpr std::size_t kBlock = 1024;
+void weighted_sum(const std::vector<Share>& kept, std::span<float> out) {
     std::array<double, kBlock> sum;
-    for (std::size_t start = 0; start < out.size(); start += kBlock) {
-        const std::size_t count = std::min(kBlock, out.size() - start);
-        const float* first = members[kept[0].member][tensor].data() + start;
-        for (std::size_t i = 0; i < count; ++i) sum[i] = kept[0].weight * static_cast<double>(first[i]);
+    for_blocks(out.size(), [&](std::size_t start, std::size_t count) {
+        const float* first = kept[0].values + start;
+        for (std::size_t e = 0; e < count; ++e) sum[e] = kept[0].weight * static_cast<double>(first[e]);
         for (std::size_t k = 1; k < kept.size(); ++k) {
-            const float* values = members[kept[k].member][tensor].data() + start;
-            for (std::size_t i = 0; i < count; ++i) sum[i] += kept[k].weight * static_cast<double>(values[i]);
+            const float* values = kept[k].values + start;
+            for (std::size_t e = 0; e < count; ++e) sum[e] += kept[k].weight * static_cast<double>(values[e]);
         }
-        for (std::size_t i = 0; i < count; ++i) out[start + i] = static_cast<float>(sum[i]);
-    }
+        for (std::size_t e = 0; e < count; ++e) out[start + e] = static_cast<float>(sum[e]);
+    });
 }
 
 void average(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json&) {
-    const auto kept = shares(input.weights);
     for (std::size_t tensor = 0; tensor < input.tensors.size(); ++tensor) {
-        if (kept.size() == 1) {
-            std::ranges::copy(input.members[kept[0].member][tensor], out[tensor].begin());
-        } else {
-            weighted_sum(kept, input.members, tensor, out[tensor]);
-        }
+        std::vector<std::span<const float>> values;
+        for (const auto& member : input.members) values.push_back(member[tensor]);
+        weighted_mean(input.weights, values, out[tensor]);
     }
 }
 
 }  // namespace
+
+void weighted_mean(std::span<const double> weights, std::span<const std::span<const float>> values, std::span<float> out) {
+    const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+    std::vector<Share> kept;
+    for (std::size_t i = 0; i < weights.size(); ++i)
+        if (weights[i] != 0) kept.push_back({values[i].data(), weights[i] / sum});
+    if (kept.size() == 1)
+        std::copy_n(kept[0].values, out.size(), out.begin());
+    else
+        weighted_sum(kept, out);
+}
 
 MethodInfo average_method() {
     MethodInfo method;

@@ -11,8 +11,11 @@ public:
     PlainReader(const float* base, const float* member) : base_(base), member_(member) {}
     void next(std::span<float> out) override {
         for (std::size_t e = 0; e < out.size(); ++e) out[e] = member_[e] - base_[e];
-        base_ += out.size();
-        member_ += out.size();
+        skip(out.size());
+    }
+    void skip(std::size_t count) override {
+        base_ += count;
+        member_ += count;
     }
 
 private:
@@ -21,6 +24,28 @@ private:
 };
 
 }  // namespace
+
+void TauReader::skip(std::size_t count) {
+    std::array<float, kBlock> passed;
+    for_blocks(count, [&](std::size_t, std::size_t size) { next(std::span(passed).first(size)); });
+}
+
+KeySequence magnitudes(const ParameterMergeInput& input, const TauSource& source, std::size_t member, std::size_t first, std::size_t last) {
+    KeySequence keys;
+    for (std::size_t tensor = first; tensor < last; ++tensor) keys.sizes.push_back(input.base[tensor].size());
+    keys.for_blocks = [&source, member, first, sizes = keys.sizes](std::size_t segment, std::size_t stride, const KeySequence::Visit& visit) {
+        const auto reader = source.open(member, first + segment);
+        std::array<float, kBlock> values;
+        std::array<std::uint32_t, kBlock> block;
+        for_blocks(sizes[segment], [&](std::size_t start, std::size_t count) {
+            if (!is_sampled(start / kBlock, stride)) return reader->skip(count);
+            reader->next(std::span(values).first(count));
+            for (std::size_t e = 0; e < count; ++e) block[e] = magnitude_key(values[e]);
+            visit(std::span(block).first(count));
+        });
+    };
+    return keys;
+}
 
 std::unique_ptr<TauReader> PlainTau::open(std::size_t member, std::size_t tensor) const {
     return std::make_unique<PlainReader>(input_.base[tensor].data(), input_.members[member][tensor].data());

@@ -42,14 +42,7 @@ public:
 
 private:
     Threshold threshold(std::size_t member, std::size_t tensor, std::uint64_t keep) const {
-        return select_largest(keep, [&](auto&& visit) {
-            const auto reader = plain_.open(member, tensor);
-            std::array<float, kBlock> block;
-            for_blocks(input_.base[tensor].size(), [&](std::size_t, std::size_t count) {
-                reader->next(std::span(block).first(count));
-                for (std::size_t e = 0; e < count; ++e) visit(magnitude_key(block[e]));
-            });
-        });
+        return select_largest(keep, magnitudes(input_, plain_, member, tensor, tensor + 1)).front();
     }
 
     const ParameterMergeInput& input_;

@@ -1,5 +1,8 @@
 #include "dare.hpp"
 
+#include <bit>
+#include <limits>
+
 #include "consensus.hpp"
 #include "methods.hpp"
 #include "parameters.hpp"
@@ -19,7 +22,19 @@ public:
         reader_->next(out);
         const auto numbers = std::span(block_).first(out.size());
         draws_->next(numbers);
-        for (std::size_t e = 0; e < out.size(); ++e) out[e] = numbers[e] < limit_ ? out[e] * scale_ : 0.0f;
+        if (limit_ > std::numeric_limits<std::uint32_t>::max()) {
+            for (float& value : out) value *= scale_;
+            return;
+        }
+        // A mask instead of a condition, and signed, as SSE2 compares integers: several entries at once.
+        const auto ordered = [](std::uint64_t number) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(number) ^ 0x80000000U); };
+        const std::int32_t limit = ordered(limit_);
+        const float scale = scale_;
+        float* const values = out.data();
+        for (std::size_t e = 0; e < out.size(); ++e) {
+            const auto kept = static_cast<std::uint32_t>(-static_cast<std::int32_t>(ordered(numbers[e]) < limit));
+            values[e] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(values[e] * scale) & kept);
+        }
     }
 
 private:
@@ -77,6 +92,7 @@ MethodInfo dare_method() {
     MethodInfo method;
     method.name = "dare";
     method.family = Family::parameter;
+    method.version = 2;
     method.parameters = {
         parameter::real_above("density", 0, 1, 0.1, "probability with which an entry of a task vector is kept"),
         parameter::choice("combine", {"linear", "ties"}, "linear",

@@ -128,6 +128,7 @@ MethodInfo della_method() {
     MethodInfo method;
     method.name = "della";
     method.family = Family::parameter;
+    method.version = 2;
     method.parameters = {
         parameter::real_above("density", 0, 1, 0.3,
                               "mean probability with which an entry of a task vector is kept; 1 drops nothing"),

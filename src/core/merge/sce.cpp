@@ -1,3 +1,5 @@
+#include <array>
+
 #include "blocks.hpp"
 #include "methods.hpp"
 #include "parameters.hpp"
@@ -31,14 +33,21 @@ std::uint32_t variance_key(const TauBlock& tau, std::size_t e) {
 /// Select: the variance from which on parameters are kept.
 Threshold select(const ParameterMergeInput& input, std::size_t tensor, TauBlock& tau, double share) {
     if (share >= 1) return {0, 0, 0};
-    const auto for_each = [&](auto&& visit) {
-        visit_blocks(input, tensor, tau, [&](std::size_t, std::size_t count) {
-            for (std::size_t e = 0; e < count; ++e) visit(variance_key(tau, e));
+    std::array<std::uint32_t, kBlock> keys;
+    std::uint64_t varying = 0;
+    KeySequence sequence;
+    sequence.sizes = {input.base[tensor].size()};
+    sequence.for_blocks = [&](std::size_t, std::size_t stride, const KeySequence::Visit& visit) {
+        visit_blocks(input, tensor, tau, [&](std::size_t start, std::size_t count) {
+            if (!is_sampled(start / kBlock, stride)) return;
+            for (std::size_t e = 0; e < count; ++e) keys[e] = variance_key(tau, e);
+            visit(std::span(keys).first(count));
         });
     };
-    std::uint64_t varying = 0;
-    for_each([&](std::uint32_t key) { varying += key != 0; });
-    return select_largest(share_of(share, varying), for_each);
+    sequence.for_blocks(0, 1, [&](std::span<const std::uint32_t> block) {
+        for (const auto key : block) varying += key != 0;
+    });
+    return select_largest(share_of(share, varying), sequence).front();
 }
 
 void sce(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json&) {

@@ -2,12 +2,13 @@
 
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <limits>
+#include <functional>
 #include <span>
 #include <vector>
 
-// The k largest of very many values, exactly, in two passes over them and without storing or sorting them.
+// The k largest of very many values, exactly, without storing or sorting them.
 namespace cmsweep {
 
 /// Orders values >= 0 as the values themselves; the sign bit is ignored.
@@ -39,53 +40,22 @@ private:
     std::uint64_t left_;
 };
 
-/// Radix selection: a histogram of the keys' upper halves finds the bin in which the threshold lies, one of the lower
-/// halves in that bin the threshold itself. `keys` may be fed in pieces; each pass must see all of them.
-class LargestSelection {
-public:
-    explicit LargestSelection(std::uint64_t keep) : keep_(keep), counts_(1 << 16) {}
+/// One block of `stride` or so: by a hash of its place, since rows and columns of weights lie at regular distances.
+inline bool is_sampled(std::size_t block, std::size_t stride) { return (block * 0x9e3779b97f4a7c15U >> 32) % stride == 0; }
 
-    void first_pass(std::uint32_t key) { ++counts_[key >> 16]; }
-    void between_passes() {
-        upper_ = find_bin();
-        counts_.assign(1 << 16, 0);
-    }
-    void second_pass(std::uint32_t key) {
-        if (key >> 16 == upper_) ++counts_[key & 0xffffU];
-    }
-    Threshold threshold() {
-        const std::uint32_t lower = find_bin();
-        if (all_) return {0, std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max()};
-        return {upper_ << 16 | lower, keep_, counts_[lower]};
-    }
-
-private:
-    /// The bin that holds the keep_-th largest key; keep_ becomes its rank inside the bin.
-    std::uint32_t find_bin() {
-        for (std::uint32_t bin = 1 << 16; bin-- > 0;) {
-            if (counts_[bin] >= keep_) return bin;
-            keep_ -= counts_[bin];
-        }
-        all_ = true;  // fewer keys than were to be kept
-        return 0;
-    }
-
-    std::uint64_t keep_;
-    std::vector<std::uint64_t> counts_;
-    std::uint32_t upper_ = 0;
-    bool all_ = false;
+/// A sequence of keys of at most 31 bits in segments (tensors), which can be gone through again and again.
+struct KeySequence {
+    using Visit = std::function<void(std::span<const std::uint32_t> keys)>;
+    std::vector<std::uint64_t> sizes;  ///< keys of each segment
+    /// Calls visit(block) for the blocks of one segment in order; only for those with is_sampled(index of the block, stride).
+    std::function<void(std::size_t segment, std::size_t stride, const Visit& visit)> for_blocks;
 };
 
-/// `for_each(visit)` calls visit(key) for all keys in order, the same each time it is called.
-template <typename ForEach>
-Threshold select_largest(std::uint64_t keep, ForEach&& for_each) {
-    if (keep == 0) return {std::numeric_limits<std::uint32_t>::max(), 0, 0};
-    LargestSelection selection(keep);
-    for_each([&](std::uint32_t key) { selection.first_pass(key); });
-    selection.between_passes();
-    for_each([&](std::uint32_t key) { selection.second_pass(key); });
-    return selection.threshold();
-}
+/// The threshold that keeps the `keep` largest keys of all segments together, shared out to the segments in order.
+/// One pass: a sample of the blocks brackets the threshold, and the few keys inside the bracket are held. Should the bracket
+/// miss, or hold too many keys (equal ones), a radix selection over the upper and the lower halves of the keys takes over.
+/// Memory: at most 1/32 of the keys.
+std::vector<Threshold> select_largest(std::uint64_t keep, const KeySequence& keys);
 
 /// floor(share * count) that rounding cannot push below a whole number: 0.29 of 100 is 29.
 inline std::uint64_t share_of(double share, std::uint64_t count) {

@@ -25,6 +25,7 @@ MethodInfo ties_method() {
     MethodInfo method;
     method.name = "ties";
     method.family = Family::parameter;
+    method.version = 2;
     method.parameters = {
         parameter::real_above("density", 0, 1, 0.2, "share of each task vector that is kept, the largest magnitudes"),
         parameter::real("lambda", 0, 100, nullptr, "scale of the merged task vector; default 1, \"fusionbench\" 0.3"),

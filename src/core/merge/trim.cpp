@@ -1,7 +1,11 @@
 #include "trim.hpp"
 
+#include <algorithm>
+
 namespace cmsweep {
 namespace {
+
+constexpr std::uint32_t kLargestMagnitude = 0x7fffffff;  // a threshold above keeps nothing
 
 class TrimReader final : public TauReader {
 public:
@@ -9,10 +13,15 @@ public:
         : reader_(std::move(reader)), threshold_(threshold), keeper_(threshold) {}
     void next(std::span<float> out) override {
         reader_->next(out);
-        if (threshold_.simple()) {
-            for (float& value : out) value = magnitude_key(value) >= threshold_.key ? value : 0.0f;
-        } else {
+        // Only where some of several equal magnitudes are kept does their order matter. Signed, as SSE2 compares integers.
+        const auto least = static_cast<std::int32_t>(threshold_.key);
+        std::int32_t equal = 0;
+        if (!threshold_.simple())
+            for (const float value : out) equal += static_cast<std::int32_t>(magnitude_key(value)) == least;
+        if (equal > 0 || threshold_.key > kLargestMagnitude) {
             for (float& value : out) value = keeper_.keeps(magnitude_key(value)) ? value : 0.0f;
+        } else {
+            for (float& value : out) value = static_cast<std::int32_t>(magnitude_key(value)) >= least ? value : 0.0f;
         }
     }
 
@@ -21,20 +30,6 @@ private:
     Threshold threshold_;
     Keeper keeper_;
 };
-
-/// Calls visit(key) for the elements of one member in `tensors` [first, last).
-template <typename Visit>
-void visit_keys(const ParameterMergeInput& input, const TauSource& source, std::size_t member, std::size_t first,
-                std::size_t last, Visit&& visit) {
-    std::array<float, kBlock> block;
-    for (std::size_t tensor = first; tensor < last; ++tensor) {
-        const auto reader = source.open(member, tensor);
-        for_blocks(input.base[tensor].size(), [&](std::size_t, std::size_t count) {
-            reader->next(std::span(block).first(count));
-            for (std::size_t e = 0; e < count; ++e) visit(magnitude_key(block[e]));
-        });
-    }
-}
 
 }  // namespace
 
@@ -46,21 +41,8 @@ MagnitudeTrim::MagnitudeTrim(const ParameterMergeInput& input, const TauSource& 
         for (std::size_t first = 0; first < tensors; first += step) {
             std::uint64_t elements = 0;
             for (std::size_t tensor = first; tensor < first + step; ++tensor) elements += input.base[tensor].size();
-            const Threshold all = select_largest(share_of(density, elements), [&](auto&& visit) {
-                visit_keys(input, source, member, first, first + step, visit);
-            });
-            std::uint64_t left = all.equal_kept;
-            for (std::size_t tensor = first; tensor < first + step; ++tensor) {
-                Threshold& threshold = thresholds_[member][tensor];
-                threshold = all;
-                if (all.simple()) continue;
-                // Some of several equal magnitudes are kept, the first ones: each tensor needs its own share of them.
-                threshold.equal = 0;
-                visit_keys(input, source, member, tensor, tensor + 1,
-                           [&](std::uint32_t key) { threshold.equal += key == all.key; });
-                threshold.equal_kept = std::min(left, threshold.equal);
-                left -= threshold.equal_kept;
-            }
+            const auto found = select_largest(share_of(density, elements), magnitudes(input, source, member, first, first + step));
+            std::copy(found.begin(), found.end(), thresholds_[member].begin() + static_cast<std::ptrdiff_t>(first));
         }
     }
 }

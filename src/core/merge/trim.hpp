@@ -13,7 +13,7 @@ namespace cmsweep {
 class MagnitudeTrim final : public TauSource {
 public:
     enum class Scope { model, tensor };
-    /// Reads `source` twice (three times where ties must be counted). `source` must outlive this.
+    /// Reads `source` once, more often where a sample misleads (see select_largest()). `source` must outlive this.
     MagnitudeTrim(const ParameterMergeInput& input, const TauSource& source, double density, Scope scope);
     std::unique_ptr<TauReader> open(std::size_t member, std::size_t tensor) const override;
 
