@@ -33,6 +33,31 @@ TEST(Ties, EqualsTheReferences) {
                       -0.396666667f, 0.0f}));
 }
 
+TEST(Ties, OfTwoMembersHasTheBitsOfTheStepsOneByOne) {
+    // Two members take a loop of their own. A third without weight changes no bit of it, nor does an entry that nobody changed.
+    auto pair = MergeCase::random(2);
+    for (std::size_t t = 0; t < pair.base.size(); ++t)
+        for (std::size_t e = 0; e < pair.base[t].size(); e += 3) pair.members[e % 2][t][e] = pair.base[t][e];
+    for (const auto& [first, second] : {std::pair{1.0, 1.0}, std::pair{3.0, 1.0}}) {
+        const double mean = (first + second) / 2;
+        const auto merged = pair.merge("ties", {{"density", 1.0}, {"weights", {first, second}}});
+        const float weights[] = {static_cast<float>(first / mean), static_cast<float>(second / mean)};
+        for (std::size_t t = 0; t < merged.size(); ++t) {
+            for (std::size_t e = 0; e < merged[t].size(); ++e) {
+                const float tau[] = {pair.members[0][t][e] - pair.base[t][e], pair.members[1][t][e] - pair.base[t][e]};
+                const float elected = weights[0] * tau[0] + weights[1] * tau[1];
+                float sum = 0, weight = 0;
+                for (int i = 0; i < 2; ++i) {
+                    if (elected * tau[i] <= 0) continue;
+                    sum += weights[i] * tau[i];
+                    weight += weights[i];
+                }
+                ASSERT_EQ(merged[t][e], pair.base[t][e] + (weight > 0 ? sum / weight : 0.0f)) << t << ' ' << e;
+            }
+        }
+    }
+}
+
 TEST(Ties, TrimsOverTheWholeModelAndInMergekitPerTensor) {
     MergeCase one;
     one.tensors = {{"small", {2}, false}, {"large", {2}, false}};
