@@ -22,5 +22,11 @@ TEST(Expo, WithoutExtrapolationIsTheAverage) {
     for (std::size_t t = 0; t < merged.size(); ++t) EXPECT_THAT(merged[t], near(average[t]));
 }
 
+TEST(Expo, EqualsTheAuthorsFormula) {
+    // Equation 1 of the paper with the mean of three for the aligned model: mean + 0.3 x (mean - base).
+    EXPECT_THAT(MergeCase::golden().merge("expo")[0],
+                near({0.5563333f, -0.185f, 0.7045f, 1.026f, -1.565f, 0.112f, 0.3446667f, -0.5253333f, 0.2543333f, 0.8295f, -0.4003333f, 0.0346667f}));
+}
+
 }  // namespace
 }  // namespace cmsweep

@@ -27,6 +27,15 @@ TEST(Fisher, TheNormRunsOverAllTensorsAndWeightsMultiply) {
     EXPECT_NEAR(merged[1][0], (0.75 * 0.8 * 3 + 0.25 * 0.6 * 4) / (0.75 * 0.8 + 0.25 * 0.6), 1e-6);
 }
 
+TEST(Fisher, EqualsFusionBench) {
+    // merging_with_fisher_weights(), whose floor of 1e-6 is added before the norm is divided out: here it is far below the values.
+    const std::vector<std::vector<std::vector<float>>> information{
+        {{1, 4, 2, 2, 3, 1, 5, 2, 6, 1, 6, 2}}, {{2, 1, 3, 5, 2, 2, 1, 1, 4, 3, 4, 1}}, {{3, 6, 1, 1, 1, 2, 2, 4, 1, 5, 2, 2}}};
+    EXPECT_THAT(merge_with(MergeCase::golden(), "fisher", {}, information)[0],
+                near({0.5280266f, -0.1738666f, 0.6768237f, 1.023622f, -1.53592f, 0.1037742f, 0.3327393f, -0.5490249f, 0.2505344f, 0.8575935f,
+                      -0.4343927f, 0.0329439f}));
+}
+
 TEST(Fisher, ParentsComeBackBitForBitAndEqualMembersToo) {
     const auto given = MergeCase::random(2);
     const auto information = given.members;  // any positive or negative values do

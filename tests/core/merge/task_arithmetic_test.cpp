@@ -16,5 +16,10 @@ TEST(TaskArithmetic, AddsLambdaTimesTheSumOfTaskVectors) {
     EXPECT_THAT(three.merge("task_arithmetic", {{"lambda", 0}})[0], ElementsAre(1, 2));
 }
 
+TEST(TaskArithmetic, EqualsFusionBench) {
+    EXPECT_THAT(MergeCase::golden().merge("task_arithmetic")[0],
+                near({0.539f, -0.205f, 0.7185f, 1.018f, -1.545f, 0.116f, 0.354f, -0.556f, 0.253f, 0.8435f, -0.431f, 0.024f}));
+}
+
 }  // namespace
 }  // namespace cmsweep
