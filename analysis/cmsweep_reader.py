@@ -25,7 +25,8 @@ STATUS = ("pending", "done", "failed", "quarantined")
 FAMILIES = {
     "reference": ("specialist", "base", "finetune_target", "joint"),
     "parameter": ("average", "slerp", "task_arithmetic", "ties", "dare", "breadcrumbs", "della", "magmax", "model_stock",
-                  "karcher", "sce", "nearswap", "expo", "tsv", "iso_c", "fisher", "regmean", "learned_average"),
+                  "karcher", "sce", "nearswap", "expo", "tsv", "iso_c", "rebasin", "fisher", "regmean",
+                  "learned_average"),
     "activation": ("interpolate_features",),
     "routing": ("route",),
     "output": ("ensemble_logits", "ensemble_probabilities", "route_tokens", "select_model"),

@@ -26,13 +26,14 @@ int methods_command(std::ostream& out) {
         out << method.name << "  [" << family_name(method.family) << "]\n    " << method.summary << '\n';
         print_parameters(out, method.parameters);
         std::string needs;
-        const auto need = [&](bool wanted, const char* what) {
-            if (wanted) needs += (needs.empty() ? "" : ", ") + std::string(what);
+        const auto need = [&](bool wanted, const std::string& what) {
+            if (wanted) needs += (needs.empty() ? "" : ", ") + what;
         };
+        const std::string where = method.no_text ? " (some settings)" : "";
         need(method.needs_base, "the base");
-        need(method.needs_text, "training text");
+        need(method.needs_text, "training text" + where);
         need(method.least_members == 2 && method.most_members == 2, "exactly two members");
-        need(method.draws, "a seed");
+        need(method.draws, "a seed" + where);
         if (!needs.empty()) out << "    needs: " << needs << '\n';
         if (!method.identities.empty()) {
             out << "    holds:";

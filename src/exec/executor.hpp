@@ -12,6 +12,7 @@
 
 #include "cmsweep/core/similarity/metric.hpp"
 #include "cmsweep/exec/executor.hpp"
+#include "cmsweep/model/combination.hpp"
 #include "cmsweep/model/corpus.hpp"
 #include "cmsweep/model/features.hpp"
 #include "cmsweep/model/network.hpp"
@@ -69,6 +70,10 @@ private:
     void represent(const Task& task, TaskContext& context);
     void compare(const Task& task, TaskContext& context);
     void merge(const Task& task, TaskContext& context);
+
+    /// What a merge task's rows share, and then what one item adds.
+    CombinationInput combination_input(const nlohmann::json& payload);
+    void add_item(CombinationInput& input, const nlohmann::json& item);
 
     /// A model by the reference that the plan wrote: base, loaded folder, or difference to the base.
     std::shared_ptr<const Parameters> model(const nlohmann::json& reference);

@@ -23,13 +23,16 @@ std::vector<double> as_vector(const std::array<double, 64>& values) { return {va
 
 }  // namespace
 
-// Rows of one pair, layer, method and seed: build each combination, evaluate it on every target.
-void Executor::merge(const Task& task, TaskContext& context) {
-    const auto& payload = task.payload;
+CombinationInput Executor::combination_input(const nlohmann::json& payload) {
     CombinationInput input;
     input.method = find_method(payload.at("method").get<std::string>());
     input.base = base();
-    for (const auto& member : payload.at("members")) input.members.push_back(model(member));
+    for (const auto& member : payload.at("members")) {
+        input.members.push_back(model(member));
+        // The trajectory, not the degree: masks along one trajectory are the same.
+        input.member_keys.push_back(member.value("trajectory", member.value("id", std::string("base"))));
+        input.member_tokens.push_back(member.value("tokens", std::int64_t{0}));
+    }
     input.host = model(payload.at("host"));
     input.blocks = {0, job_.geometry.blocks - 1, true};
     if (const auto& blocks = payload.at("blocks"); !blocks.is_null()) {
@@ -38,6 +41,22 @@ void Executor::merge(const Task& task, TaskContext& context) {
     input.seed = payload.at("seed");
     input.context = job_.context;
     input.precision = job_.precision;
+    return input;
+}
+
+void Executor::add_item(CombinationInput& input, const nlohmann::json& item) {
+    input.setting = item.at("setting");
+    input.training_text.clear();
+    if (item.contains("text")) {
+        for (const auto& digest : item.at("text")) input.training_text.push_back(&split(digest));
+    }
+    input.target_text = item.at("target").at("train");
+}
+
+// Rows of one pair, layer, method and seed: build each combination, evaluate it on every target.
+void Executor::merge(const Task& task, TaskContext& context) {
+    const auto& payload = task.payload;
+    CombinationInput input = combination_input(payload);
     input.safe_point = [&] { context.safe_point(); };
 
     std::set<Id> wanted;
@@ -157,12 +176,8 @@ void Executor::merge(const Task& task, TaskContext& context) {
         std::vector<Combination> combinations;
         for (std::size_t g = begin; g < std::min(groups.size(), begin + at_once); ++g) {
             context.safe_point();
-            input.setting = groups[g].setting;
-            input.training_text.clear();
             const auto& first = *groups[g].items.front();
-            if (first.contains("text")) {
-                for (const auto& digest : first.at("text")) input.training_text.push_back(&split(digest));
-            }
+            add_item(input, first);
             input.resume.file = job_.partial_file(first.at("id"));
             input.resume.identity = first.at("id").get<std::string>();
             try {

@@ -46,6 +46,13 @@ torch::Tensor WindowSampler::next(torch::Device device) {
     return parts.size() == 1 ? parts.front() : at::cat(parts);
 }
 
+std::int64_t WindowSampler::windows_from(const Id& split) const {
+    std::int64_t windows = 0;
+    for (std::size_t i = 0; i < sources_.size(); ++i)
+        if (sources_[i].split->digest() == split) windows += counts_[i];
+    return windows;
+}
+
 std::string WindowSampler::state() const {
     auto state = nlohmann::json::array();
     for (const auto& stream : streams_) state.push_back(stream.state());

@@ -770,7 +770,7 @@ private:
     void check_text_to_train_on(const MethodTable& table, const std::vector<PairPlace>& pairs, const GridConfig& grid) {
         std::set<std::string> sources;
         for (const auto& setting : table.config.settings) {
-            const bool trains = !setting.contains("steps") || setting.at("steps") != 0;
+            const bool trains = (!setting.contains("steps") || setting.at("steps") != 0) && find_method(table.config.name)->uses_text(setting);
             if (trains && setting.contains("train_on")) sources.insert(setting.at("train_on").get<std::string>());
         }
         const auto report = [&](const std::string& what) {

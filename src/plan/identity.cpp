@@ -75,7 +75,9 @@ ModelNode Identity::node(const std::string& member, std::int64_t degree, std::in
     const Id trajectory_id = trajectory(name, seed);
     node.id = hash_json({{"trajectory", trajectory_id}, {"degree", degree}});
     node.asset = node.id;
-    node.reference = {{"kind", "delta"}, {"id", node.id}, {"trajectory", trajectory_id}, {"degree", degree}};
+    const TrainingConfig training = resolved(specialist.training);
+    node.reference = {{"kind", "delta"}, {"id", node.id}, {"trajectory", trajectory_id}, {"degree", degree},
+                      {"tokens", degree * training.batch * training.context}};
     return node;
 }
 

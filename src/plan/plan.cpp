@@ -378,8 +378,8 @@ std::vector<std::string> Planner::training_corpora(const nlohmann::json& setting
         if (specialist->corpus.empty()) {
             problems_.push_back(where + ": train_on = \"specialists\": specialist \"" + member.name +
                                 "\" is loaded from checkpoints and names no corpus: give it one, or another train_on");
-        } else if (std::find(corpora.begin(), corpora.end(), specialist->corpus) == corpora.end()) {
-            corpora.push_back(specialist->corpus);
+        } else {
+            corpora.push_back(specialist->corpus);  // one a member, in their order: each member's own text
         }
     }
     return corpora;
@@ -481,9 +481,9 @@ void Planner::add_merge_rows(const std::vector<PlannedMember>& members, const Me
             if (placed) content["blocks"] = {layer.first, layer.last, whole};
             if (has_host) content["host"] = host.id;
             if (method.needs_base || method.family == Family::routing || method.family == Family::output) content["base"] = identity_.base();
-            if (method.draws) content["seed"] = seed;
+            if (method.uses_seed(setting)) content["seed"] = seed;
             nlohmann::json text = nlohmann::json::array();
-            if (method.needs_text) {
+            if (method.uses_text(setting)) {
                 for (const auto& corpus : training_corpora(setting, members, target, method_config.where)) {
                     text.push_back(facts_.corpora.at(corpus).digests[0]);
                     check_text(corpus, 0, identity_.context_or_model(config_.evaluate.context), method_config.where, method.name.c_str());
@@ -508,7 +508,7 @@ void Planner::add_merge_rows(const std::vector<PlannedMember>& members, const Me
             const double steps = static_cast<double>(setting.value("steps", std::int64_t{0}) * setting.value("batch", std::int64_t{0}));
             task.work += evaluation + 3 * steps * forward_flops(facts_.geometry, facts_.geometry.context) * facts_.geometry.context;
             // What trains is a task of its own, so that it can stop and continue alone; the rest shares one forward pass.
-            if (method.needs_text) flush();
+            if (method.uses_text(setting)) flush();
         }
     }
     flush();

@@ -1,5 +1,8 @@
 """Numeric failures: final for their rows, told once, and no reason to stop anything else."""
+import json
 import re
+import shutil
+import struct
 
 import h5py
 import pytest
@@ -116,3 +119,45 @@ def test_a_method_that_fails_fails_alone(world):
     failures = [row for row, status in enumerate(data["status"]) if status == program.FAILED]
     assert failures, "nothing failed: " + str(sorted(set(data["loss"])))
     assert result.code == program.SOME_FAILED
+
+
+def test_a_singular_gram_matrix_is_that_rows_message(world):
+    """32 tokens cannot span the 96 inputs of a map; with the off-diagonals damped they need not."""
+    config = world.sweep("singular")
+    config["sweep"]["seeds"] = [0]
+    config["grid"]["degrees"] = [10]
+    config["grid"]["method"] = [{"name": "regmean", "windows": 1, "off_diagonal": [1.0, 0.9]}, {"name": "average"}]
+    file = worlds.write(config, world.root / "singular")
+    assert program.run(file).code == program.SOME_FAILED
+    store = worlds.store_of(file, config)
+    data = program.columns(store, "experiments")
+    with h5py.File(store, "r") as opened:
+        undamped = opened["axes/setting/off_diagonal"][:] == 1
+    failed = [row for row, status in enumerate(data["status"]) if status == program.FAILED]
+    assert [bool(undamped[data["setting"][row]]) for row in failed] == [True]
+    message = data["message"][failed[0]].decode()
+    assert re.fullmatch(r"regmean: the Gram matrix of the inputs of h\.\d\.\S+ is singular; use more windows or an off_diagonal below 1", message), message
+    assert all(status == program.DONE for row, status in enumerate(data["status"]) if row not in failed)
+
+
+def test_a_checkpoint_with_a_value_that_is_no_number_fails_what_it_is_part_of(world):
+    config = world.sweep("no-number")
+    config["sweep"]["seeds"] = [0]
+    folder = world.root / "no-number"
+    shutil.copytree(world.base, folder / "broken")
+    path = folder / "broken" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    length, = struct.unpack("<Q", content[:8])
+    start = 8 + length + json.loads(content[8:8 + length])["transformer.h.0.mlp.c_fc.weight"]["data_offsets"][0]
+    content[start:start + 4] = struct.pack("<f", float("nan"))
+    path.write_bytes(content)
+    config["specialist"][1] = {"name": "math", "checkpoints": {"10": folder / "broken"}}
+    # Each of these would leave out, or outvote, what it cannot compare.
+    config["grid"].update(degrees=[10], method=[{"name": name} for name in ("average", "magmax", "breadcrumbs", "dare", "ties", "ensemble_logits")])
+    file = worlds.write(config, folder)
+    assert program.run(file).code == program.SOME_FAILED
+    rows = names(worlds.store_of(file, config))
+    assert len(rows) == 6 + 3
+    for members, status, message in rows:
+        assert status == (program.FAILED if "math" in members else program.DONE), f"{members}: {message}"
+        assert ("finite" in message) == (status == program.FAILED), message

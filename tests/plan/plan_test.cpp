@@ -167,6 +167,41 @@ TEST(Plan, TwinsDifferFromTheirSpecialist) {
     EXPECT_EQ(ids(plan, "training").size(), 4u);
 }
 
+TEST(Plan, EveryMemberHasItsOwnTextEvenIfTwoShareACorpus) {
+    const Plan plan = plan_of({.pairs = R"([["code", "code#1", "math"]])", .methods = "[[grid.method]]\nname = \"fisher\"\n"});
+    const Id code = hash_text("code0"), math = hash_text("math0");
+    std::size_t merges = 0;
+    for (const auto& task : plan.tasks) {
+        if (task.kind != TaskKind::merge || task.payload.at("method") != "fisher") continue;
+        ++merges;
+        EXPECT_EQ(task.payload.at("items").at(0).at("text"), (nlohmann::json{code, code, math}));
+    }
+    EXPECT_EQ(merges, 6u);  // 3 degrees, 2 seeds
+}
+
+TEST(Plan, MembersSayWhatTheyWereTrainedOn) {
+    const Plan plan = plan_of({.degrees = "[10]", .finetune = "steps = 40\nbatch = 4\ncontext = 8"});
+    for (const auto& task : plan.tasks) {
+        if (task.kind != TaskKind::merge || task.payload.at("method") != "average") continue;
+        for (const auto& member : task.payload.at("members")) {
+            EXPECT_EQ(member.at("tokens"), 10 * 4 * 8);
+            EXPECT_TRUE(member.at("trajectory").is_string());
+        }
+    }
+}
+
+TEST(Plan, AMatchByWeightsNeedsNeitherTextNorSeed) {
+    const auto rebasin = [](const char* matching) {
+        return plan_of({.methods = std::string("[[grid.method]]\nname = \"rebasin\"\nmatching = \"") + matching + "\"\n"});
+    };
+    // At degree 0 both seeds have the same members.
+    EXPECT_EQ(ids(rebasin("activations"), "experiments").size(), ids(rebasin("weights"), "experiments").size() + 1);
+    for (const auto& task : rebasin("weights").tasks) {
+        if (task.kind != TaskKind::merge || task.payload.at("method") != "rebasin") continue;
+        EXPECT_TRUE(task.payload.at("items").at(0).at("text").empty());
+    }
+}
+
 TEST(Plan, PrecisionAndDeviceEnterEveryId) {
     InputFacts cuda = facts();
     cuda.device = "cuda";

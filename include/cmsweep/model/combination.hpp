@@ -32,8 +32,9 @@ struct CombinationInput {
     BlockRange blocks;
     std::uint64_t seed = 0;
     std::vector<std::string> member_keys;                      ///< what names each member in random streams (its trajectory's id); empty: its index
-    std::vector<std::int64_t> member_steps;                    ///< degree of each member; `joint` trains as long as they together
+    std::vector<std::int64_t> member_tokens;                   ///< that each member was fine-tuned on; `joint` sees as many as they together
     std::vector<const StoredSplit*> training_text;             ///< what `train_on` names: the target's training split, or each member's own, in their order
+    Id target_text;                                            ///< digest of the target's training split; what is read of it counts as target_tokens
     std::int64_t context = 0;                                  ///< of training windows
     std::string precision = "float32";
     std::function<void()> safe_point;

@@ -28,6 +28,8 @@ public:
                   std::string_view purpose, std::string_view salt);
     /// [batch, context + 1] int64 on `device`.
     torch::Tensor next(torch::Device device);
+    /// Windows of each batch that come from this split.
+    std::int64_t windows_from(const Id& split) const;
     std::string state() const;
     void restore(const std::string& state);
 

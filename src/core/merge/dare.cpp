@@ -105,7 +105,7 @@ MethodInfo dare_method() {
     };
     method.needs_base = true;
     method.draws = true;
-    method.identities = {"base"};
+    method.identities = {"symmetric", "base"};
     method.summary = "Entries of the task vectors are dropped at random and the rest rescaled before they are merged.";
     method.source = "Yu et al. 2024, Language models are super Mario (arXiv:2311.03099), section 3";
     method.merge = dare_from_streams;

@@ -142,7 +142,7 @@ MethodInfo della_method() {
     };
     method.needs_base = true;
     method.draws = true;
-    method.identities = {"base"};
+    method.identities = {"symmetric", "base"};
     method.summary =
         "Entries of the task vectors are dropped at random, small ones of a row more often; then TIES' election and "
         "mean.";

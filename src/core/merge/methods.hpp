@@ -26,6 +26,7 @@ MethodInfo nearswap_method();
 MethodInfo expo_method();
 MethodInfo tsv_method();
 MethodInfo iso_c_method();
+MethodInfo rebasin_method();
 
 MethodInfo fisher_method();
 MethodInfo regmean_method();

@@ -49,6 +49,7 @@ std::span<const MethodInfo> merge_methods() {
         expo_method(),
         tsv_method(),
         iso_c_method(),
+        rebasin_method(),
         fisher_method(),
         regmean_method(),
         learned_average_method(),

@@ -28,11 +28,12 @@ MethodInfo joint_method() {
     MethodInfo method;
     method.name = "joint";
     method.family = Family::reference;
+    method.version = 2;
     method.parameters = {
         parameter::choice("trainable", {"mlp", "all"}, "mlp", "what is trained: MLPs, or everything"),
         parameter::choice("train_on", {"specialists"}, "specialists", "the members' own training text, in equal parts"),
         parameter::integer("steps", 0, parameter::kMaxSteps, 0,
-                           "training steps; 0: as many as the members took together"),
+                           "training steps; 0: as many tokens as the members were fine-tuned on together"),
         parameter::integer("batch", 1, 1 << 20, 16, "windows a step"),
         parameter::real_above("learning_rate", 0, 1000, 8e-4, "AdamW's, falling by a cosine to 10 %"),
     };

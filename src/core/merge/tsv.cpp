@@ -33,6 +33,7 @@ Matrix merged_delta(const ParameterMergeInput& input, std::size_t tensor, Eigen:
 void tsv(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json&) {
     const double lambda = input.setting.at("lambda");
     for (std::size_t tensor = 0; tensor < input.tensors.size(); ++tensor) {
+        if (input.safe_point) input.safe_point();
         const auto& shape = input.tensors[tensor].shape;
         const auto kept_each =
             shape.size() == 2 ? std::min(shape[0], shape[1]) / static_cast<std::int64_t>(input.members.size()) : 0;

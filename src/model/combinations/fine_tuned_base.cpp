@@ -56,8 +56,11 @@ Combination finetune_target(const CombinationInput& input) {
 
 Combination joint(const CombinationInput& input) {
     auto given = input;
-    if (given.setting.at("steps").get<std::int64_t>() == 0)
-        given.setting["steps"] = std::accumulate(input.member_steps.begin(), input.member_steps.end(), std::int64_t{0});
+    if (given.setting.at("steps").get<std::int64_t>() == 0) {
+        const auto tokens = std::accumulate(input.member_tokens.begin(), input.member_tokens.end(), std::int64_t{0});
+        const auto of_a_step = input.setting.at("batch").get<std::int64_t>() * window_context(input);
+        given.setting["steps"] = (tokens + of_a_step / 2) / of_a_step;
+    }
     return fine_tune_base(given);
 }
 

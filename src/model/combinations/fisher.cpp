@@ -22,6 +22,7 @@ Statistics fisher_information(const StatisticsInput& input) {
     const auto& combination = input.combination;
     const bool sampled = combination.setting.at("labels").get<std::string>() == "sampled";
     const std::int64_t windows = combination.setting.at("windows");
+    input.target_tokens = own_target_tokens(combination, windows);
     Statistics information;
     for (std::size_t i = 0; i < combination.members.size(); ++i) {
         Parameters live = *combination.members[i];

@@ -8,13 +8,12 @@
 #include "cmsweep/model/device.hpp"
 
 namespace cmsweep {
-namespace {
 
 std::int64_t window_context(const CombinationInput& input) {
     return input.context > 0 ? input.context : input.base->geometry().context;
 }
 
-std::vector<WindowSampler::Source> sources(const CombinationInput& input) {
+std::vector<WindowSampler::Source> training_sources(const CombinationInput& input) {
     std::vector<WindowSampler::Source> found;
     for (const auto* split : input.training_text) {
         // Two members of one corpus: one source of twice the share; as two sources they would draw the same windows.
@@ -27,8 +26,6 @@ std::vector<WindowSampler::Source> sources(const CombinationInput& input) {
     if (found.empty()) throw InputError(input.method->name + ": no training text; set train_on to a target or corpus with a training split");
     return found;
 }
-
-}  // namespace
 
 TrainingCurve learn(const CombinationInput& input, std::vector<torch::Tensor> trained, std::string_view purpose,
                     const std::function<torch::Tensor(const torch::Tensor& windows)>& loss, double weight_decay) {
@@ -45,7 +42,7 @@ TrainingCurve learn(const CombinationInput& input, std::vector<torch::Tensor> tr
     config.schedule = "cosine";
     config.min_learning_rate_ratio = 0.1;
 
-    WindowSampler sampler(sources(input), config.context, config.batch, input.seed, purpose, "");
+    WindowSampler sampler(training_sources(input), config.context, config.batch, input.seed, purpose, "");
     const auto device = input.host->device();
     TrainingHooks hooks;
     hooks.safe_point = input.safe_point;
@@ -66,8 +63,10 @@ TrainingCurve learn(const CombinationInput& input, std::vector<torch::Tensor> tr
 }
 
 std::int64_t target_tokens(const CombinationInput& input) {
-    if (input.setting.at("train_on").get<std::string>() == "specialists") return 0;
-    return input.setting.at("steps").get<std::int64_t>() * input.setting.at("batch").get<std::int64_t>() * window_context(input);
+    const std::int64_t steps = input.setting.at("steps");
+    if (steps == 0) return 0;
+    const WindowSampler sampler(training_sources(input), window_context(input), input.setting.at("batch"), input.seed, "count", "");
+    return steps * sampler.windows_from(input.target_text) * window_context(input);
 }
 
 torch::Tensor mean_loss(const Parameters& parameters, const torch::Tensor& stream, const torch::Tensor& targets) {

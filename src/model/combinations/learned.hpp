@@ -15,7 +15,12 @@ namespace cmsweep {
 TrainingCurve learn(const CombinationInput& input, std::vector<torch::Tensor> trained, std::string_view purpose,
                     const std::function<torch::Tensor(const torch::Tensor& windows)>& loss, double weight_decay = 0.1);
 
-/// Tokens that learn() draws from the target's text: none if the setting trains on the specialists' own.
+/// input.training_text as sources of equal shares. Throws InputError if there is none.
+std::vector<WindowSampler::Source> training_sources(const CombinationInput& input);
+/// Tokens of a training window.
+std::int64_t window_context(const CombinationInput& input);
+
+/// Tokens that learn() draws from the target's training text, wherever train_on leads: none unless that is among the sources.
 std::int64_t target_tokens(const CombinationInput& input);
 
 /// Mean cross-entropy of a stream [B, T, width] before the final norm, differentiable.

@@ -1,3 +1,5 @@
+#include <set>
+
 #include <ATen/ATen.h>
 
 #include "learned.hpp"
@@ -52,6 +54,7 @@ Statistics learned_coefficients(const StatisticsInput& input) {
         },
         0.0);  // decay would pull towards the base, which is not among the objectives
 
+    input.target_tokens = target_tokens(combination);
     std::set<std::int64_t> used(group.begin(), group.end());
     input.trained = members * static_cast<std::int64_t>(used.size());
     const auto found = coefficients.detach().to(at::kCPU).contiguous();

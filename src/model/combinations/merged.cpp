@@ -1,11 +1,12 @@
+#include <bit>
 #include <cstring>
 #include <span>
 
 #include <ATen/ATen.h>
 
 #include "builders.hpp"
+#include "cmsweep/base/error.hpp"
 #include "cmsweep/core/merge/weights.hpp"
-#include "learned.hpp"
 #include "statistics.hpp"
 
 namespace cmsweep {
@@ -62,10 +63,19 @@ bool same_bits(const torch::Tensor& a, const torch::Tensor& b) {
     return x.sizes() == y.sizes() && std::memcmp(x.data_ptr(), y.data_ptr(), x.nbytes()) == 0;
 }
 
+/// Without a branch for each value, so that the processor looks at several at once.
+bool all_finite(std::span<const float> values) {
+    constexpr std::uint32_t kExponent = 0x7f800000;  // all ones: infinite, or not a number
+    std::uint32_t found = 0;
+    for (const float value : values) found |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(value) & kExponent) == kExponent);
+    return found == 0;
+}
+
 }  // namespace
 
 /// Calls the method on the tensors of the chosen blocks (whole model: on all of them) in which some member differs from
 /// the base. Where none does, task vectors are 0 and the merged tensor is the base's, by handle, whatever the method.
+/// Throws NumericError where a member with a weight is not finite.
 Combination merge_parameters(const CombinationInput& input) {
     const auto& base = *input.base;
     const auto& host = *input.host;
@@ -75,6 +85,8 @@ Combination merge_parameters(const CombinationInput& input) {
     merge.setting = input.setting;
     merge.seed = input.seed;
     merge.member_keys = input.member_keys;
+    merge.heads = base.geometry().heads;
+    merge.safe_point = input.safe_point;
     merge.members.resize(input.members.size());
     std::vector<torch::Tensor> held, results;
     const auto values = [&held](const torch::Tensor& tensor) {
@@ -88,7 +100,7 @@ Combination merge_parameters(const CombinationInput& input) {
         if (!chosen) continue;
         bool changed = false;
         for (const auto& member : input.members) changed = changed || !same_bits((*member)[spec.name], base[spec.name]);
-        if (!changed) {
+        if (!changed && !input.method->sees_unchanged) {
             // The host's handle where it is as good, so that its stream can be shared.
             if (!same_bits(host[spec.name], base[spec.name])) merged->set(spec.name, base[spec.name]);
             continue;
@@ -96,15 +108,22 @@ Combination merge_parameters(const CombinationInput& input) {
         const bool conv1d = block >= 0 && spec.shape.size() == 2;
         merge.tensors.push_back({spec.name, spec.shape, conv1d});
         merge.base.push_back(values(base[spec.name]));
-        for (std::size_t i = 0; i < input.members.size(); ++i) merge.members[i].push_back(values((*input.members[i])[spec.name]));
+        for (std::size_t i = 0; i < input.members.size(); ++i) {
+            merge.members[i].push_back(values((*input.members[i])[spec.name]));
+            // Many a method would not let it show: it trims, drops or outvotes what it cannot compare.
+            if (merge.weights[i] != 0 && !all_finite(merge.members[i].back())) {
+                throw NumericError(input.method->name + ": " + spec.name + " of member " + std::to_string(i + 1) + " of " +
+                                   std::to_string(input.members.size()) + " holds values that are not finite");
+            }
+        }
         results.push_back(at::empty(spec.shape, at::kFloat));
     }
 
     Combination combination;
-    std::int64_t trained = 0;
+    std::int64_t trained = 0, target_tokens_seen = 0;
     if (!results.empty()) {
         if (const auto learn = statistics_of(input.method->name)) {
-            for (const auto& of_member : learn({input, merge.tensors, combination.curve, trained})) {
+            for (const auto& of_member : learn({input, merge.tensors, combination.curve, trained, target_tokens_seen})) {
                 auto& known = merge.statistics.emplace_back();
                 for (const auto& tensor : of_member) known.push_back(values(tensor));
             }
@@ -112,10 +131,14 @@ Combination merge_parameters(const CombinationInput& input) {
         std::vector<std::span<float>> out;
         for (const auto& result : results) out.emplace_back(result.data_ptr<float>(), static_cast<std::size_t>(result.numel()));
         input.method->merge(merge, out, combination.notes);
-        for (std::size_t i = 0; i < results.size(); ++i) merged->set(merge.tensors[i].name, results[i].to(host.device()));
+        for (std::size_t i = 0; i < results.size(); ++i) {
+            const auto& name = merge.tensors[i].name;
+            if (input.method->sees_unchanged && same_bits(results[i], host[name])) continue;  // the host's handle is as good
+            merged->set(name, results[i].to(host.device()));
+        }
     }
     combination.merged = merged;
-    combination.predictor = std::make_shared<MergedPredictor>(std::move(merged), input.host, trained, trained > 0 ? target_tokens(input) : 0);
+    combination.predictor = std::make_shared<MergedPredictor>(std::move(merged), input.host, trained, target_tokens_seen);
     return combination;
 }
 

@@ -6,6 +6,7 @@
 
 #include "cmsweep/base/error.hpp"
 #include "cmsweep/model/device.hpp"
+#include "learned.hpp"
 
 namespace cmsweep {
 
@@ -19,7 +20,7 @@ const StoredSplit& own_text(const CombinationInput& input, std::size_t i) {
 
 void visit_own_text(const CombinationInput& input, std::size_t i, std::int64_t windows, std::int64_t at_once, std::string_view purpose,
                     const std::function<void(const torch::Tensor& windows)>& visit) {
-    const auto context = input.context > 0 ? input.context : input.base->geometry().context;
+    const auto context = window_context(input);
     const auto device = input.members[i]->device();
     WindowSampler sampler({{&own_text(input, i), 1.0}}, context, 1, input.seed, purpose, "");
     for (std::int64_t first = 0; first < windows; first += at_once) {
@@ -29,6 +30,13 @@ void visit_own_text(const CombinationInput& input, std::size_t i, std::int64_t w
         const PrecisionScope scope(input.precision, device);
         visit(at::cat(batch));
     }
+}
+
+std::int64_t own_target_tokens(const CombinationInput& input, std::int64_t windows) {
+    std::int64_t tokens = 0;
+    for (std::size_t i = 0; i < input.members.size(); ++i)
+        if (own_text(input, i).digest() == input.target_text) tokens += windows * window_context(input);
+    return tokens;
 }
 
 }  // namespace cmsweep

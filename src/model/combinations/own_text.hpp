@@ -12,6 +12,9 @@ namespace cmsweep {
 void visit_own_text(const CombinationInput& input, std::size_t i, std::int64_t windows, std::int64_t at_once, std::string_view purpose,
                     const std::function<void(const torch::Tensor& windows)>& visit);
 
+/// How many of those tokens are the target's, over all members: members whose own text is the target's training text.
+std::int64_t own_target_tokens(const CombinationInput& input, std::int64_t windows);
+
 /// The split that visit_own_text() reads.
 const StoredSplit& own_text(const CombinationInput& input, std::size_t i);
 

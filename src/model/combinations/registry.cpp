@@ -30,6 +30,7 @@ constexpr std::pair<std::string_view, StatisticsFunction> kStatistics[] = {
     {"fisher", fisher_information},
     {"regmean", input_grams},
     {"learned_average", learned_coefficients},
+    {"rebasin", unit_products},
 };
 
 void check(const CombinationInput& input) {

@@ -11,6 +11,7 @@ namespace cmsweep {
 Statistics input_grams(const StatisticsInput& input) {
     const auto& combination = input.combination;
     const std::int64_t windows = combination.setting.at("windows");
+    input.target_tokens = own_target_tokens(combination, windows);
     Statistics grams;
     for (std::size_t i = 0; i < combination.members.size(); ++i) {
         const auto& member = *combination.members[i];

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ struct MergeCase {
     std::vector<std::vector<float>> base;                  ///< one vector a tensor
     std::vector<std::vector<std::vector<float>>> members;  ///< members[i][tensor]
     std::uint64_t seed = 0;
+    std::vector<std::string> member_keys;                  ///< empty: the members' indices
 
     /// One tensor of shape [1, n] with these values.
     static MergeCase single(std::vector<float> base_values, std::vector<std::vector<float>> member_values) {
@@ -47,6 +49,31 @@ struct MergeCase {
             }
             made.base.push_back(std::move(values));
         }
+        return made;
+    }
+
+    /// The same with a whole MLP, so that it has units that can move, and with named members. The last member's first two
+    /// neurons have changed places.
+    static MergeCase named_with_units(std::size_t members, std::uint64_t seed = 1) {
+        auto made = random(members, seed);
+        std::mt19937_64 engine(seed + 1);
+        std::normal_distribution<float> normal;
+        made.tensors.push_back({"h.0.mlp.c_fc.bias", {32}, false});
+        made.tensors.push_back({"h.0.mlp.c_proj.weight", {32, 8}, true});
+        for (const std::size_t size : {32U, 32U * 8U}) {
+            std::vector<float> values(size);
+            for (auto& value : values) value = normal(engine);
+            for (auto& member : made.members) {
+                auto& copy = member.emplace_back(values);
+                for (auto& value : copy) value += 0.05f * normal(engine);
+            }
+            made.base.push_back(std::move(values));
+        }
+        auto& last = made.members.back();
+        for (std::size_t row = 0; row < 8; ++row) std::swap(last[2][row * 32], last[2][row * 32 + 1]);
+        std::swap(last[4][0], last[4][1]);
+        std::swap_ranges(last[5].begin(), last[5].begin() + 8, last[5].begin() + 8);
+        for (std::size_t i = 0; i < members; ++i) made.member_keys.push_back("member " + std::to_string(i));
         return made;
     }
 
@@ -86,6 +113,7 @@ struct MergeCase {
         made.setting = complete_setting(find_method(name)->parameters, given);
         made.weights = member_weights(made.setting, members.size());
         made.seed = seed;
+        made.member_keys = member_keys;
         return made;
     }
 

@@ -43,6 +43,7 @@ protected:
         made.blocks = blocks;
         made.seed = 7;
         made.training_text = {&text};
+        made.target_text = text.digest();
         made.context = kContext;
         return made;
     }

@@ -35,10 +35,14 @@ TEST_F(FineTunedBase, JointTrainsAsLongAsTheMembersTogetherOnAllTheirText) {
     const auto other = make_split(scratch.path(), 1500, 20, 4);
     auto given = input("joint", {{"batch", 4}});
     given.training_text = {&text, &other};
-    given.member_steps = {3, 4};
+    given.member_tokens = {3 * 5 * kContext, 4 * 4 * kContext};  // 31 windows: 7.75 steps of 4
     const auto combination = combine(given);
-    EXPECT_EQ(combination.curve.loss.size(), 7u);
-    EXPECT_EQ(combination.predictor->cost(kContext).target_tokens, 0);
+    EXPECT_EQ(combination.curve.loss.size(), 8u);
+    EXPECT_EQ(combination.predictor->cost(kContext).target_tokens, 8 * 2 * kContext);  // half of each batch is the target's text
+    given.target_text = other.digest();
+    EXPECT_EQ(combine(given).predictor->cost(kContext).target_tokens, 8 * 2 * kContext);
+    given.target_text = hash_text("another");
+    EXPECT_EQ(combine(given).predictor->cost(kContext).target_tokens, 0);
     given.training_text = {&text};
     EXPECT_NE(combine(given).curve.loss, combination.curve.loss);
     given.setting["steps"] = 2;

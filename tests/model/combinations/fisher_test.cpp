@@ -29,8 +29,8 @@ protected:
     }
     Statistics information(const CombinationInput& given, const std::vector<MergeTensor>& tensors) const {
         TrainingCurve curve;
-        std::int64_t trained = 0;
-        return fisher_information({given, tensors, curve, trained});
+        std::int64_t trained = 0, target_tokens = 0;
+        return fisher_information({given, tensors, curve, trained, target_tokens});
     }
 };
 
@@ -82,7 +82,12 @@ TEST_F(FisherMerge, MergesByInformation) {
     }
     EXPECT_TRUE((*combination.merged)["h.2.mlp.c_fc.weight"].is_same((*members[0])["h.2.mlp.c_fc.weight"]));
     EXPECT_TRUE(combination.curve.loss.empty());
-    EXPECT_EQ(combination.predictor->cost(kContext).target_tokens, 0);
+    EXPECT_EQ(combination.predictor->cost(kContext).target_tokens, 2 * 3 * kContext);  // both members' own text is the target's here
+    const auto other = make_split(scratch.path(), 1500, 20, 4);
+    auto given = input("fisher", {{"windows", 3}});
+    given.training_text = {&other, &text};
+    EXPECT_EQ(combine(given).predictor->cost(kContext).target_tokens, 3 * kContext);
+    EXPECT_EQ(combine(given).predictor->cost(kContext).trained, 0);
 }
 
 TEST_F(FisherMerge, KeepsWhatItClaims) {

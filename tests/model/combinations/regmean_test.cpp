@@ -12,13 +12,13 @@ TEST_F(RegMeanMerge, GramMatricesAreMeansOverTheTokensOfEachMembersText) {
     auto given = input("regmean", {{"windows", 300}});  // more than one batch of 256
     given.training_text = {&text, &other};
     TrainingCurve curve;
-    std::int64_t trained = 0;
+    std::int64_t trained = 0, target_tokens = 0;
     const std::vector<MergeTensor> tensors{{"h.1.mlp.c_fc.weight", {12, 48}, true},
                                            {"h.1.mlp.c_proj.weight", {48, 12}, true},
                                            {"h.1.attn.c_attn.weight", {12, 36}, true},
                                            {"h.1.attn.c_proj.weight", {12, 12}, true},
                                            {"h.1.mlp.c_proj.bias", {12}, false}};
-    const auto found = input_grams({given, tensors, curve, trained});
+    const auto found = input_grams({given, tensors, curve, trained, target_tokens});
     const StoredSplit* const splits[] = {&text, &other};
     const at::NoGradGuard no_grad;
     for (std::size_t i = 0; i < 2; ++i) {

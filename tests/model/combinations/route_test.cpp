@@ -115,6 +115,60 @@ TEST_F(Route, KeepingAllButOneAgreesWithTheDenseMixOfTheSameWeights) {
     EXPECT_TRUE(near(losses(combination), wanted));
 }
 
+TEST_F(Route, EqualsItsDefinitionAtEverySpanAndTopK) {
+    // Three members, some blocks, a host that is none of them; spans up to the whole stack, from one expert kept to all.
+    members.push_back(specialist(*base, 13));
+    const auto host = specialist(*base, 33, "all");
+    const BlockRange blocks{1, 3, false};
+    const auto check = [&](nlohmann::json setting) {
+        setting["steps"] = 0;
+        auto given = input("route", setting, blocks);
+        given.host = host;
+        const auto combination = combine(given);
+        const auto maps = tensors(combination);
+        const bool hidden = setting.at("router") == "mlp", single = setting.at("scope") == "single";
+        const auto keep = setting.at("top_k").get<std::int64_t>();
+        at::Tensor decided;
+        const auto wanted = losses_with_mlp(*host, blocks, [&](std::int64_t block, const at::Tensor& x) {
+            if (!single || block == blocks.first) {
+                const auto first = static_cast<std::size_t>(single ? 0 : block - blocks.first) * (hidden ? 2 : 1);
+                const auto scores = hidden ? at::matmul(at::matmul(x, maps[first].t()).clamp_min(0), maps[first + 1].t()) : at::matmul(x, maps[first].t());
+                const auto p = at::softmax(scores, -1);
+                // Stable: a hidden layer that is all 0 gives equal probabilities, of which the first ones are kept.
+                const auto order = std::get<1>(at::sort(p, /*stable=*/true, /*dim=*/-1, /*descending=*/true)).narrow(-1, 0, keep);
+                decided = p * at::zeros_like(p).scatter(-1, order, 1.0);
+                if (setting.at("renormalise")) decided = decided / decided.sum(-1, true);
+            }
+            std::vector<std::int64_t> sources;
+            for (std::int64_t above = block; above < 4; ++above) sources.push_back(above);
+            for (std::int64_t below = block - 1; below >= 0; --below) sources.push_back(below);
+            auto sum = at::zeros_like(x);
+            std::int64_t j = 0;
+            for (std::int64_t s = 0; s < setting.at("span").get<std::int64_t>(); ++s) {
+                for (const auto& member : members) sum = sum + decided.narrow(-1, j++, 1) * run_mlp(*member, sources[static_cast<std::size_t>(s)], x);
+                if (setting.at("include_base")) sum = sum + decided.narrow(-1, j++, 1) * run_mlp(*base, sources[static_cast<std::size_t>(s)], x);
+            }
+            return sum;
+        });
+        EXPECT_TRUE(near(losses(combination), wanted)) << setting;
+        if (keep == expert_count(given.setting, 3)) {
+            given.setting["top_k"] = "all";
+            EXPECT_TRUE(near(losses(combine(given)), losses(combination))) << setting;
+        }
+    };
+    for (std::int64_t span = 1; span <= 4; ++span) {
+        for (const bool with_base : {false, true}) {
+            const std::int64_t experts = span * (with_base ? 4 : 3);
+            for (std::int64_t keep = 1; keep <= experts; ++keep)
+                for (const bool renormalise : {false, true})
+                    for (const auto* router : {"linear", "mlp"})
+                        for (const auto* scope : {"per_layer", "single"})
+                            check({{"span", span}, {"include_base", with_base}, {"top_k", keep}, {"renormalise", renormalise},
+                                   {"router", router}, {"hidden", 6}, {"scope", scope}});
+        }
+    }
+}
+
 TEST_F(Route, ASingleRouterDecidesForAllBlocks) {
     const nlohmann::json setting{{"scope", "single"}, {"span", 2}, {"steps", 0}};
     const BlockRange blocks{1, 3, false};
@@ -223,7 +277,14 @@ TEST_F(Route, TextOfTwoMembersOfOneCorpusIsOneSource) {
     given.training_text = {&text};
     EXPECT_EQ(same.curve.loss, combine(given).curve.loss);
     EXPECT_NE(same.curve.loss, two.curve.loss);
-    EXPECT_EQ(two.predictor->cost(kContext).target_tokens, 0);
+    EXPECT_EQ(two.predictor->cost(kContext).target_tokens, 3 * 2 * kContext);
+    EXPECT_EQ(same.predictor->cost(kContext).target_tokens, 3 * 4 * kContext);
+    // A corpus by name: its tokens are the target's only if it is the target's corpus.
+    given.setting["train_on"] = "other";
+    given.training_text = {&other};
+    EXPECT_EQ(combine(given).predictor->cost(kContext).target_tokens, 0);
+    given.target_text = other.digest();
+    EXPECT_EQ(combine(given).predictor->cost(kContext).target_tokens, 3 * 4 * kContext);
     given.training_text = {};
     EXPECT_THROW(combine(given), InputError);
 }

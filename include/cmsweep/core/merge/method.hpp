@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,7 +45,10 @@ struct ParameterMergeInput {
     std::vector<std::string> member_keys;  ///< what names each member in random streams (its trajectory's id); empty: its index
     /// What methods with needs_text learned before they merge, per member and tensor: `fisher`: as many values as the tensor;
     /// `regmean`: the Gram matrix of a linear map's inputs, [in, in], none for other tensors; `learned_average`: one coefficient.
+    /// `rebasin` by activations: see unit_products() of the model layer; empty for a match by weights.
     std::vector<TensorValues> statistics;
+    std::int64_t heads = 0;             ///< of each block's attention; 0: not known
+    std::function<void()> safe_point = {};  ///< called between the parts of merges that take seconds; may throw
 };
 
 /// Writes the merged values into `out`, one span a tensor, shapes as in input.tensors. Must not alias the inputs.
@@ -63,10 +67,15 @@ struct MethodInfo {
     bool needs_base = false;           ///< uses theta_0, not only the members
     bool needs_text = false;           ///< learns from a training split (`train_on`, or the members' own)
     bool draws = false;                ///< uses random numbers: the seed enters the id
+    bool (*no_text)(const nlohmann::json& setting) = nullptr;  ///< settings with which needs_text and draws do not hold; null: none
+    bool sees_unchanged = false;       ///< also merges tensors in which no member differs from the base
     std::vector<std::string> identities;  ///< "equal_members": N equal copies come back; "parents": weight 1 returns that member; "symmetric": member order does not matter; "base": tau = 0 returns theta_0
     std::string summary;               ///< one sentence
     std::string source;                ///< paper, equation
     ParameterMerge merge = nullptr;    ///< parameter family only
+
+    bool uses_text(const nlohmann::json& setting) const { return needs_text && !(no_text && no_text(setting)); }
+    bool uses_seed(const nlohmann::json& setting) const { return draws && !(no_text && no_text(setting)); }
 };
 
 /// Every method, in the order `cmsweep methods` prints. One line per method, in src/core/merge/registry.cpp.
