@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <iosfwd>
 #include <string>
@@ -19,6 +20,17 @@ int status_command(const std::filesystem::path& config_or_store, std::ostream& o
 int report_command(const std::filesystem::path& store, std::ostream& out);
 int verify_command(const std::filesystem::path& store, std::ostream& out);
 int export_command(const std::filesystem::path& store, const std::filesystem::path& csv);
+
+struct MaterializeOptions {
+    std::filesystem::path store;
+    std::string id;                ///< of a row of /experiments, or the beginning of one
+    std::filesystem::path folder;  ///< to be made
+    std::filesystem::path config;  ///< empty: the store's own copy
+    std::uint64_t shard_bytes = std::uint64_t{5} << 30;
+    int verbosity = 1;
+};
+int materialize_command(const MaterializeOptions& options);
+
 int methods_command(std::ostream& out);
 int metrics_command(std::ostream& out);
 

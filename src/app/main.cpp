@@ -24,6 +24,8 @@ constexpr const char* kUsage = R"(usage: cmsweep [run] CONFIG.toml            ru
        cmsweep report STORE.h5              per pair and degree the best way to combine, with intervals and costs
        cmsweep verify STORE.h5              checksums, schema, duplicates; exit 0 only if sound
        cmsweep export STORE.h5 --csv FILE   the experiment table as CSV
+       cmsweep materialize STORE.h5 ID -o DIR
+                                            a merged model, a specialist or the base as a Hugging Face checkpoint
        cmsweep methods | metrics            the merge methods and similarity metrics with their parameters
 
 exit codes: 0 everything done; 1 some experiments failed; 2 wrong command line, config or input, nothing was changed;
@@ -50,6 +52,21 @@ Arguments parse(int argc, char** argv, const po::options_description& visible) {
     return arguments;
 }
 
+MaterializeOptions materialize_options(const std::vector<std::string>& words, const po::variables_map& values) {
+    if (words.size() != 2) throw InputError("cmsweep materialize: expected a store and an id, got " + std::to_string(words.size()) + " words; see cmsweep --help");
+    if (!values.count("output")) throw InputError("cmsweep materialize: expected -o DIR, the folder to write");
+    MaterializeOptions options;
+    options.store = words[0];
+    options.id = words[1];
+    options.folder = values["output"].as<std::string>();
+    if (values.count("config")) options.config = values["config"].as<std::string>();
+    const std::int64_t megabytes = values["shard-size"].as<std::int64_t>();
+    if (megabytes < 1) throw InputError("cmsweep materialize: --shard-size " + std::to_string(megabytes) + ": expected a number of MiB, at least 1");
+    options.shard_bytes = static_cast<std::uint64_t>(megabytes) << 20;
+    options.verbosity = values.count("quiet") ? 0 : 1;
+    return options;
+}
+
 int dispatch(const Arguments& arguments, int& argc, char**& argv) {
     auto words = arguments.words;
     if (words.empty()) throw InputError("no command and no config: expected for example `cmsweep CONFIG.toml`; see cmsweep --help");
@@ -59,11 +76,12 @@ int dispatch(const Arguments& arguments, int& argc, char**& argv) {
     } else {
         words.erase(words.begin());
     }
-    static const std::vector<std::string> kCommands{"run", "plan", "status", "report", "verify", "export", "methods", "metrics"};
+    static const std::vector<std::string> kCommands{"run", "plan", "status", "report", "verify", "export", "materialize", "methods", "metrics"};
     if (std::find(kCommands.begin(), kCommands.end(), command) == kCommands.end()) {
         const auto nearest = nearest_name(command, kCommands);
         throw InputError("unknown command \"" + command + "\"" + (nearest ? ": did you mean " + *nearest + "?" : ": expected a command or a config named *.toml; see cmsweep --help"));
     }
+    if (command == "materialize") return materialize_command(materialize_options(words, arguments.values));
     const std::size_t expected = command == "methods" || command == "metrics" ? 0 : 1;
     if (words.size() != expected) {
         throw InputError("cmsweep " + command + ": expected " + std::to_string(expected) + " file, got " + std::to_string(words.size()) + "; see cmsweep --help");
@@ -91,7 +109,10 @@ int main(int argc, char** argv) {
     po::options_description options("options");
     options.add_options()("help,h", "this text")("version", "versions of cmsweep and LibTorch")("verbose,v", "say more")("quiet,q", "say only what went wrong")(
         "walltime", po::value<std::string>(), "stop gracefully before this time is over: 90m, 2h, 1-12:00:00 (run; else the config's, else Slurm's)")(
-        "csv", po::value<std::string>(), "file to write (export)");
+        "csv", po::value<std::string>(), "file to write (export)")(
+        "output,o", po::value<std::string>(), "folder to write; must not be there yet (materialize)")(
+        "config", po::value<std::string>(), "the sweep's config, if it or what it names has moved since the run (materialize)")(
+        "shard-size", po::value<std::int64_t>()->default_value(5120), "largest file of a checkpoint in MiB (materialize)");
     try {
         const Arguments arguments = parse(argc, argv, options);
         if (arguments.values.count("help")) {

@@ -113,9 +113,10 @@ std::string agree_on_device(const Communicator& world, const std::string& wanted
         .get<std::string>();
 }
 
-nlohmann::json environment_of(const Communicator& world, const std::string& device) {
+nlohmann::json environment_of(const Communicator& world, const std::string& device, const Config& config) {
     return {{"cmsweep", CMSWEEP_VERSION}, {"git_revision", CMSWEEP_GIT_REVISION}, {"libtorch", torch_version_text()}, {"device", device},
-            {"ranks", std::to_string(world.size())}, {"compiler", __VERSION__}};
+            {"ranks", std::to_string(world.size())}, {"compiler", __VERSION__},
+            {"config_file", std::filesystem::absolute(config.file).string()}};
 }
 
 std::filesystem::path flight_folder(const std::filesystem::path& side) { return side / "flight"; }
@@ -177,7 +178,7 @@ nlohmann::json prepare(const RunOptions& options, const Communicator& world, con
     check_store_name(read_stored_state(store, lead.config.side_folder()), lead.config, store);
     lead.lock = std::make_unique<StoreLock>(lead.config.output, kLockPatience);
     for (const auto& warning : lead.lock->warnings()) std::cerr << "warning: " << warning << '\n';
-    const PreparedStore prepared = prepare_store(store, lead.config.side_folder(), lead.plan, {lead.config.name, lead.config.text, environment_of(world, device)});
+    const PreparedStore prepared = prepare_store(store, lead.config.side_folder(), lead.plan, {lead.config.name, lead.config.text, environment_of(world, device, lead.config)});
     for (const auto& warning : prepared.warnings) std::cerr << "warning: " << warning << '\n';
     if (prepared.recovered > 0 && options.verbosity > 0) {
         std::cerr << "recovered " << prepared.recovered << " results of an interrupted run from its journals\n";

@@ -64,6 +64,8 @@ class Executor : public TaskRunner {
 public:
     Executor(Job job, int local_rank);
     void run(const Task& task, TaskContext& context) override;
+    /// The network of one row of a merge task: a model alone, or a merged one. Throws NumericError.
+    std::shared_ptr<const Parameters> network_of(const Task& task, const Id& row);
 
 private:
     void specialise(const Task& task, TaskContext& context);

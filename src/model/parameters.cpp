@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <utility>
@@ -91,12 +92,49 @@ Parameters random_parameters(const Geometry& geometry, std::uint64_t seed, torch
     return {geometry, std::move(tensors)};
 }
 
-void save_checkpoint(const std::filesystem::path& folder, const Parameters& parameters, const std::filesystem::path& tokenizer_folder) {
-    std::vector<torch::Tensor> held;
-    std::vector<TensorToWrite> tensors;
-    for (const auto& spec : tensor_specs(parameters.geometry()))
-        tensors.push_back(to_write((spec.name.starts_with("lm_head.") ? "" : "transformer.") + spec.name, parameters[spec.name], held));
-    write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+namespace {
+
+/// Hugging Face's names: model.safetensors alone, or model-00001-of-00003.safetensors and so on.
+std::string shard_name(std::size_t number, std::size_t count) {
+    if (count == 1) return "model.safetensors";
+    const auto five = [](std::size_t value) {
+        const auto digits = std::to_string(value);
+        return std::string(digits.size() < 5 ? 5 - digits.size() : 0, '0') + digits;
+    };
+    return "model-" + five(number) + "-of-" + five(count) + ".safetensors";
+}
+
+std::uint64_t bytes_of(const TensorSpec& spec) { return sizeof(float) * static_cast<std::uint64_t>(spec.elements()); }
+
+}  // namespace
+
+void save_checkpoint(const std::filesystem::path& folder, const Parameters& parameters, const std::filesystem::path& tokenizer_folder,
+                     std::uint64_t shard_bytes) {
+    std::vector<std::vector<TensorSpec>> shards;
+    std::uint64_t total = 0, room = 0;
+    for (const auto& spec : tensor_specs(parameters.geometry())) {
+        if (shards.empty() || bytes_of(spec) > room) {
+            shards.emplace_back();
+            room = shard_bytes;
+        }
+        shards.back().push_back(spec);
+        room -= std::min(room, bytes_of(spec));
+        total += bytes_of(spec);
+    }
+    nlohmann::json files = nlohmann::json::object();
+    for (std::size_t s = 0; s < shards.size(); ++s) {
+        const std::string file = shard_name(s + 1, shards.size());
+        std::vector<torch::Tensor> held;  // of one shard only: on a GPU these are copies
+        std::vector<TensorToWrite> tensors;
+        for (const auto& spec : shards[s]) {
+            const std::string name = (spec.name.starts_with("lm_head.") ? "" : "transformer.") + spec.name;
+            tensors.push_back(to_write(name, parameters[spec.name], held));
+            files[name] = file;
+        }
+        write_safetensors(folder / file, tensors, {{"format", "pt"}});
+    }
+    if (shards.size() > 1)
+        write_atomically(folder / "model.safetensors.index.json", nlohmann::json{{"metadata", {{"total_size", total}}}, {"weight_map", files}}.dump(2) + "\n");
     write_atomically(folder / "config.json", geometry_to_json(parameters.geometry()).dump(2) + "\n");
     if (tokenizer_folder.empty()) return;
     for (const char* name : {"tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"})

@@ -66,6 +66,14 @@ std::string StoreReader::config_text() const {
     });
 }
 
+std::string StoreReader::environment(const std::string& key) const {
+    return state_->guarded("environment", [&]() -> std::string {
+        const auto group = open_group(state_->file.get(), "environment");
+        if (check_hdf5(H5Aexists(group.get(), key.c_str()), "H5Aexists") == 0) return "";
+        return read_text_attribute(group.get(), key);
+    });
+}
+
 std::vector<std::string> StoreReader::tables() const {
     return state_->guarded("the list of tables", [&] {
         std::vector<std::string> names;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
@@ -46,8 +47,10 @@ Parameters load_parameters(const Checkpoint& checkpoint, torch::Device device);
 Parameters random_parameters(const Geometry& geometry, std::uint64_t seed, torch::Device device);
 
 /// Writes config.json and model.safetensors (float32, names with the `transformer.` prefix as transformers saves GPT2LMHeadModel),
-/// and copies tokenizer files from `tokenizer_folder` if it is not empty.
-void save_checkpoint(const std::filesystem::path& folder, const Parameters& parameters, const std::filesystem::path& tokenizer_folder = {});
+/// and copies tokenizer files from `tokenizer_folder` if it is not empty. A model of more than `shard_bytes` becomes several files,
+/// each at most that large (or of one tensor), written one after the other, and model.safetensors.index.json.
+void save_checkpoint(const std::filesystem::path& folder, const Parameters& parameters, const std::filesystem::path& tokenizer_folder = {},
+                     std::uint64_t shard_bytes = std::numeric_limits<std::uint64_t>::max());
 
 /// Only the named tensors, plus the id of the base they belong to; atomically. Every kept checkpoint of a trajectory.
 void save_delta(const std::filesystem::path& file, const Parameters& parameters, const std::set<std::string>& changed, const Id& base);

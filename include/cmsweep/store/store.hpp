@@ -103,6 +103,8 @@ public:
     std::string name() const;
     int schema() const;
     std::string config_text() const;
+    /// An entry of /environment; empty if there is none of this name.
+    std::string environment(const std::string& key) const;
     std::vector<std::string> tables() const;
     std::size_t rows(const std::string& table) const;
     std::vector<std::string> columns(const std::string& table) const;
