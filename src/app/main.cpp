@@ -59,6 +59,8 @@ MaterializeOptions materialize_options(const std::vector<std::string>& words, co
     options.store = words[0];
     options.id = words[1];
     options.folder = values["output"].as<std::string>();
+    if (!options.folder.has_filename()) options.folder = options.folder.parent_path();  // DIR/ is DIR
+    if (options.folder.empty()) throw InputError("cmsweep materialize: -o is empty: expected the folder to write");
     if (values.count("config")) options.config = values["config"].as<std::string>();
     const std::int64_t megabytes = values["shard-size"].as<std::int64_t>();
     if (megabytes < 1) throw InputError("cmsweep materialize: --shard-size " + std::to_string(megabytes) + ": expected a number of MiB, at least 1");

@@ -61,8 +61,9 @@ def test_reloads_to_the_same_loss(world, merged, tmp_path):
 def test_blocks_of_the_host_are_written_too(world, tmp_path):
     _, _, store = sweep(world, tmp_path, layers=["1"], host="base", method=[{"name": "average"}])
     row, loss = rows(store)[("average", "code", "math")]
-    folder = tmp_path / "one-block"
-    program.run_well("materialize", store, row, "-o", folder)
+    folder = tmp_path / "new" / "one-block"
+    program.run_well("materialize", store, row, "-o", f"{folder}/")
+    assert [path.name for path in folder.parent.iterdir()] == ["one-block"]
     assert loss_of_checkpoint(world, tmp_path, folder) == loss
 
 
@@ -165,7 +166,7 @@ def test_refuses_unknown_ids_and_existing_folders(merged, tmp_path):
     result = program.run("materialize", store, row, "-o", tmp_path)
     assert result.code == program.WRONG_INPUT and "is there already" in result.err
     assert list(tmp_path.iterdir()) == []
-    for arguments in [(store,), (store, row), (store, row, "-o", tmp_path / "no", "--shard-size", "0"), (tmp_path / "none.h5", row, "-o", tmp_path / "no")]:
+    for arguments in [(store,), (store, row), (store, row, "-o", tmp_path / "no", "--shard-size", "0"), (store, row, "-o", ""), (tmp_path / "none.h5", row, "-o", tmp_path / "no")]:
         assert program.run("materialize", *arguments).code == program.WRONG_INPUT
     assert program.snapshot(folder) == before
 
