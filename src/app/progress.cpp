@@ -7,22 +7,9 @@
 
 #include "cmsweep/base/error.hpp"
 #include "cmsweep/base/files.hpp"
+#include "run_status.hpp"
 
 namespace cmsweep {
-
-std::string progress_text(const nlohmann::json& snapshot) {
-    const auto total = snapshot.at("total").get<std::int64_t>();
-    const auto done = snapshot.at("done").get<std::int64_t>();
-    const auto failed = snapshot.at("failed").get<std::int64_t>();
-    const double rate = snapshot.at("rate");
-    std::string text = std::to_string(done + failed) + "/" + std::to_string(total) + " results";
-    if (failed > 0) text += ", " + std::to_string(failed) + " failed";
-    char number[32];
-    std::snprintf(number, sizeof number, ", %.2f/s", rate);
-    text += number;
-    if (const double eta = snapshot.at("eta"); done + failed < total && eta >= 0) text += ", about " + format_duration(eta) + " left";
-    return text;
-}
 
 ProgressDisplay::ProgressDisplay(std::filesystem::path status_file, int verbosity)
     : status_file_(std::move(status_file)), terminal_(isatty(STDERR_FILENO) != 0), verbosity_(verbosity) {}

@@ -26,7 +26,4 @@ private:
     double next_line_ = 0, next_file_ = 0;
 };
 
-/// "12/340 results, 3.1/s, about 2 min left".
-std::string progress_text(const nlohmann::json& snapshot);
-
 }  // namespace cmsweep

@@ -2,15 +2,13 @@
 #include <ctime>
 #include <ostream>
 
-#include <nlohmann/json.hpp>
-
 #include "cmsweep/base/error.hpp"
 #include "cmsweep/base/files.hpp"
 #include "cmsweep/plan/config.hpp"
 #include "cmsweep/store/store.hpp"
 #include "commands.hpp"
 #include "exit_code.hpp"
-#include "progress.hpp"
+#include "run_status.hpp"
 #include "text_table.hpp"
 
 namespace cmsweep {
@@ -41,18 +39,7 @@ int status_command(const std::filesystem::path& path, std::ostream& out) {
 
     const auto file = side / "status.json";
     if (!std::filesystem::exists(file)) return kDone;
-    const auto snapshot = nlohmann::json::parse(read_text(file), nullptr, false);
-    if (!snapshot.is_object()) throw InputError(file.string() + ": not a status file: delete it; the next run writes a new one");
-    const double age = static_cast<double>(std::time(nullptr)) - snapshot.at("time").get<double>();
-    const std::string state = snapshot.at("state");
-    out << "\nrun: " << state << ", reported " << format_duration(age < 0 ? 0 : age) << " ago";
-    if (state == "running" && age > 30) out << " (no longer running, or stuck)";
-    out << "\n" << progress_text(snapshot) << '\n';
-    TextTable ranks({"rank", "since", "task"});
-    for (const auto& rank : snapshot.at("ranks")) {
-        ranks.add({std::to_string(rank.at("rank").get<int>()), format_duration(rank.at("since").get<double>()), rank.at("task").get<std::string>()});
-    }
-    if (!ranks.empty() && state == "running") ranks.print(out);
+    out << '\n' << run_status_text(read_text(file), file.string(), static_cast<double>(std::time(nullptr)));
     return kDone;
 }
 

@@ -10,6 +10,7 @@
 #include "bpe_tokenizer.hpp"
 #include "cmsweep/base/error.hpp"
 #include "cmsweep/base/files.hpp"
+#include "json_text.hpp"
 #include "utf8.hpp"
 
 namespace cmsweep {
@@ -154,14 +155,6 @@ private:
     std::vector<BpeTables::Merge> merges_;
     std::unordered_map<std::string, char> bytes_of_symbol_;
 };
-
-json parse_json(std::string_view text, const std::string& where) {
-    try {
-        return json::parse(text);
-    } catch (const json::exception& error) {
-        throw InputError(where + ": malformed JSON: " + replace_invalid_utf8(error.what()));
-    }
-}
 
 /// `object[key]`, or null if there is none.
 const json& member(const json& object, const char* key) {

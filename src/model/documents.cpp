@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 #include <unordered_map>
 
 #include "cmsweep/base/error.hpp"
@@ -13,25 +14,81 @@ namespace {
 
 constexpr std::size_t kReportedProblems = 20;
 
+/// Takes a record's text from the parser's events, without a document in between: time and memory stay in proportion to the
+/// line, however many members it has and however deeply they are nested.
+class RecordReader : public nlohmann::json_sax<nlohmann::json> {
+public:
+    /// Of a line that was read. Throws InputError without a place.
+    std::string text() const {
+        if (bare_) return *bare_;
+        if (!is_object_) throw InputError("expected an object or a string");
+        const auto known = places_.find("text");
+        if (known != places_.end() && members_[known->second]) return *members_[known->second];
+        std::string joined;
+        bool found = false;
+        for (const auto& member : members_) {
+            if (!member) continue;
+            if (found) joined += '\n';
+            joined += *member;
+            found = true;
+        }
+        if (!found) throw InputError("the record has no text: expected a \"text\" member or other string members");
+        return joined;
+    }
+
+    bool null() override { return other(); }
+    bool boolean(bool) override { return other(); }
+    bool number_integer(number_integer_t) override { return other(); }
+    bool number_unsigned(number_unsigned_t) override { return other(); }
+    bool number_float(number_float_t, const string_t&) override { return other(); }
+    bool binary(binary_t&) override { return other(); }
+    bool string(string_t& value) override {
+        if (depth_ == 0) bare_ = value;
+        if (depth_ == 1 && is_object_) members_[member_] = std::move(value);
+        return true;
+    }
+    bool start_object(std::size_t) override {
+        if (depth_ == 0) is_object_ = true;
+        other();
+        ++depth_;
+        return true;
+    }
+    bool start_array(std::size_t) override {
+        other();
+        ++depth_;
+        return true;
+    }
+    bool end_object() override { return --depth_ >= 0; }
+    bool end_array() override { return --depth_ >= 0; }
+    bool key(string_t& name) override {
+        if (depth_ > 1) return true;
+        const auto [place, is_new] = places_.emplace(std::move(name), members_.size());
+        if (is_new) members_.emplace_back();
+        member_ = place->second;  // of a name that occurs twice the last value counts
+        return true;
+    }
+    bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
+
+private:
+    bool other() {
+        if (depth_ == 1 && is_object_) members_[member_].reset();
+        return true;
+    }
+
+    std::ptrdiff_t depth_ = 0;
+    bool is_object_ = false;
+    std::optional<std::string> bare_;
+    // In the file's order: a question should come before its answer.
+    std::vector<std::optional<std::string>> members_;
+    std::unordered_map<std::string, std::size_t> places_;
+    std::size_t member_ = 0;
+};
+
 /// One line of a .jsonl file as text. Throws InputError without a place.
 std::string record_text(std::string_view line) {
-    // Members keep the file's order: a question should come before its answer.
-    const auto record = nlohmann::ordered_json::parse(line, nullptr, false);
-    if (record.is_discarded()) throw InputError("not valid JSON: expected one JSON value a line");
-    if (record.is_string()) return record.get<std::string>();
-    if (!record.is_object()) throw InputError("expected an object or a string");
-    const auto text = record.find("text");
-    if (text != record.end() && text->is_string()) return text->get<std::string>();
-    std::string joined;
-    bool found = false;
-    for (const auto& [key, value] : record.items()) {
-        if (!value.is_string()) continue;
-        if (found) joined += '\n';
-        joined += value.get_ref<const std::string&>();
-        found = true;
-    }
-    if (!found) throw InputError("the record has no text: expected a \"text\" member or other string members");
-    return joined;
+    RecordReader reader;
+    if (!nlohmann::json::sax_parse(line, &reader)) throw InputError("not valid JSON: expected one JSON value a line");
+    return reader.text();
 }
 
 std::vector<std::string> read_records(const std::filesystem::path& path, std::string_view text) {

@@ -13,6 +13,14 @@ namespace {
 constexpr int kCrashes = 2;
 constexpr int kUncleanEnds = 3;
 
+/// A count of the file, which may hold any number: more than is ever counted is as good as damaged.
+int count_of(const nlohmann::json& json, const char* key) {
+    constexpr double kMost = 1e6;
+    const double count = json.at(key);
+    if (!(count >= 0 && count <= kMost)) throw InputError(std::string(key) + " is no count");
+    return static_cast<int>(count);
+}
+
 }  // namespace
 
 Suspects::Suspects(std::filesystem::path file) : file_(std::move(file)) {
@@ -21,7 +29,7 @@ Suspects::Suspects(std::filesystem::path file) : file_(std::move(file)) {
     if (!json.is_array()) return;
     for (const auto& one : json) {
         try {
-            Entry entry{one.at("label"), one.at("crashes"), one.at("ends"), one.at("progress"), one.at("cause"), one.at("quarantined")};
+            Entry entry{one.at("label"), count_of(one, "crashes"), count_of(one, "ends"), one.at("progress"), one.at("cause"), one.at("quarantined")};
             entries_[Id::parse(one.at("task").get<std::string>())] = std::move(entry);
         } catch (const nlohmann::json::exception&) {
             continue;

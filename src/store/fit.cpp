@@ -18,6 +18,7 @@
 #include "journal.hpp"
 #include "layout.hpp"
 #include "lock.hpp"
+#include "probe.hpp"
 
 // Making a store fit a plan: create, leave, or copy and rename. STORE.md "Life of a store" 2 and 3.
 namespace cmsweep {
@@ -430,6 +431,7 @@ PreparedStore prepare_store(const std::filesystem::path& path, const std::filesy
     const bool exists = std::filesystem::exists(path);
     std::unique_ptr<LockFile> sharing;
     if (exists) {
+        probe_store(path);
         auto file = open_store(path, false);
         const auto header = read_header(file.get(), path);
         if (header.name != identity.name) {
@@ -484,6 +486,7 @@ PreparedStore prepare_store(const std::filesystem::path& path, const std::filesy
 StoredState read_stored_state(const std::filesystem::path& path, const std::filesystem::path& side_folder) {
     StoredState state;
     if (std::filesystem::exists(path)) {
+        probe_store(path);
         const auto file = open_store(path, false);
         const auto header = read_header(file.get(), path);
         state.plan_digest = header.plan_digest;

@@ -191,19 +191,30 @@ bool has_type(hid_t dataset, const Column& column) {
     return check_hdf5(H5Tequal(stored.get(), expected.get()), "comparing types") > 0;
 }
 
-std::vector<std::byte> read_dataset(hid_t dataset, const Column& column) {
-    // A hostile header may claim any extent: never allocate more than the file holds.
+std::size_t dataset_values(hid_t dataset, const Column& column) {
     hsize_t most = 0;
     Hdf5Handle file(H5Iget_file_id(dataset), H5Fclose, "file of " + column.name);
     check_hdf5(H5Fget_filesize(file.get(), &most), "H5Fget_filesize");
+    // A copy to pass on may be compressed: by deflate, which makes at most 1032 bytes of one.
+    const Hdf5Handle properties(H5Dget_create_plist(dataset), H5Pclose, "properties of " + column.name);
+    if (H5Pget_layout(properties.get()) != H5D_CONTIGUOUS) most = 1032 * std::min<hsize_t>(most, H5Dget_storage_size(dataset));
     most /= value_size(column);
+    const auto extents = dataset_extents(dataset);
+    const bool empty = std::find(extents.begin(), extents.end(), 0) != extents.end();
+    // Without rows nothing is stored, but sizes are computed of the other extents.
+    if (empty) most = hsize_t{1} << 40;
     std::size_t count = 1;
-    for (const auto extent : dataset_extents(dataset)) {
+    for (const auto extent : extents) {
         if (extent > 0 && count > most / static_cast<hsize_t>(extent)) {
             throw StorageError("dataset " + column.name + " claims more values than the file can hold");
         }
-        count *= static_cast<std::size_t>(extent);
+        count *= static_cast<std::size_t>(std::max<std::int64_t>(extent, 1));
     }
+    return empty ? 0 : count;
+}
+
+std::vector<std::byte> read_dataset(hid_t dataset, const Column& column) {
+    const auto count = dataset_values(dataset, column);
     std::vector<std::byte> bytes(count * value_size(column));
     if (count > 0) {
         const auto type = value_type(column);

@@ -60,6 +60,9 @@ std::vector<std::string> link_names(hid_t parent);  ///< sorted
 std::vector<std::int64_t> dataset_extents(hid_t dataset);
 std::size_t stored_text_size(hid_t dataset);  ///< bytes of its fixed-length texts; 0: another type
 bool has_type(hid_t dataset, const Column& column);
+/// How many values of the column's type it has. A hostile header may claim any extents: throws StorageError if they are more than
+/// the file holds, so that no more is ever allocated.
+std::size_t dataset_values(hid_t dataset, const Column& column);
 std::vector<std::byte> read_dataset(hid_t dataset, const Column& column);
 
 void write_attribute(hid_t object, const std::string& name, const std::string& text);

@@ -436,6 +436,7 @@ StoredTable::StoredTable(hid_t file, const std::string& name) : spec_(known_tabl
         if (dataset_extents(dataset.get()) != expected) {
             throw StorageError(name + '/' + column.name + " has other extents than its dimensions");
         }
+        dataset_values(dataset.get(), column);
         datasets_.push_back(std::move(dataset));
         row_sizes_.push_back(static_cast<std::size_t>(spec_.elements(column)) * value_size(column));
     }

@@ -3,6 +3,7 @@
 #include "cmsweep/base/error.hpp"
 #include "cmsweep/store/store.hpp"
 #include "layout.hpp"
+#include "probe.hpp"
 
 namespace cmsweep {
 
@@ -23,6 +24,7 @@ struct StoreReader::State {
 
 StoreReader::StoreReader(const std::filesystem::path& path) : state_(std::make_unique<State>()) {
     state_->path = path;
+    probe_store(path);
     state_->file = open_store(path, false);
 }
 

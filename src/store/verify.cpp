@@ -6,6 +6,7 @@
 #include "cmsweep/base/error.hpp"
 #include "cmsweep/store/store.hpp"
 #include "layout.hpp"
+#include "probe.hpp"
 
 namespace cmsweep {
 namespace {
@@ -99,6 +100,7 @@ std::vector<std::string> verify_store(const std::filesystem::path& path) {
     std::vector<std::string> problems;
     const auto name = path.string();
     try {
+        probe_store(path);
         const auto file = open_store(path, false);
         Axes axes;
         try {

@@ -293,3 +293,44 @@ def test_a_foreign_hdf5_file(case):
     with h5py.File(case.folder / "out" / "case.h5", "w") as file:
         file["something"] = np.arange(3)
     case.refuse_in_one_line(r"case\.h5.*cmsweep store")
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_store_that_crashes_hdf5(case, stored, ranks, monkeypatch):
+    """HDF5 reads a damaged file's own words about itself without much care: it does so in a child process first."""
+    monkeypatch.setitem(program.ENVIRONMENT, "CMSWEEP_FAULT", "event=store.probe;signal=SEGV")
+    for words in (("run",), ("plan",)):
+        case.refuse(r"case\.h5: damaged: HDF5 does not survive reading it: Segmentation fault; restore a copy", words=words, ranks=ranks)
+    verified = program.run("verify", stored)
+    assert verified.code == 1 and "does not survive" in verified.out + verified.err, str(verified)
+    for words in (("status",), ("report",)):
+        result = program.run(*words, stored)
+        assert result.code == 2 and "does not survive" in result.err, str(result)
+    monkeypatch.delitem(program.ENVIRONMENT, "CMSWEEP_FAULT")
+    program.run_well("verify", stored)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"time": 0, "state": "running", "total": 1e300, "done": 0, "failed": 0, "rate": 0, "eta": 0, "ranks": []}',
+                                  '{"time": 0, "state": "running", "total": 1, "done": 9223372036854775807, "failed": 1, "rate": 0, "eta": 0, "ranks": []}'])
+def test_a_damaged_status_file(stored, text):
+    stored.with_suffix(".d").joinpath("status.json").write_text(text)
+    result = program.run("status", stored)
+    assert result.code == 2 and "status.json: not a status file: delete it" in result.err, str(result)
+
+
+def test_a_store_that_claims_more_than_it_holds(case, stored):
+    """Extents of 64 GiB, of which nothing is stored: HDF5 itself finds nothing wrong with that."""
+    with h5py.File(stored, "r+") as file:
+        table = file["training"]
+        rows = table["row"].shape[0]
+        for name in ("step", "loss", "learning_rate"):
+            column = table[name]
+            shape = (2**33, 1) if name == "step" else (rows, 2**33)
+            attributes = {key: value for key, value in column.attrs.items() if key not in ("DIMENSION_LIST", "REFERENCE_LIST")}
+            kind = column.dtype
+            del table[name]
+            table.create_dataset(name, shape=shape, dtype=kind).attrs.update(attributes)
+    for words in (("run",), ("plan",)):
+        case.refuse_in_one_line(r"case\.h5: damaged or of another make: dataset loss claims more values than the file can hold", words=words)
+    verified = program.run("verify", stored)
+    assert verified.code == 1 and "loss claims more values than the file can hold" in verified.out + verified.err, str(verified)

@@ -521,10 +521,12 @@ TEST(LoadTokenizer, ReportsEveryMalformedEntry) {
     vocab.erase("<|endoftext|>");
     EXPECT_THAT(vocab_problem(vocab, ""), HasSubstr("<|endoftext|>"));
     EXPECT_THAT(vocab_problem(json::array(), ""), HasSubstr("expected an object"));
-    EXPECT_THAT(problem_of([] { parse_tokenizer_json("{", "file"); }), HasSubstr("file: malformed JSON"));
+    EXPECT_THAT(problem_of([] { parse_tokenizer_json("{", "file"); }), HasSubstr("file: no valid JSON"));
     EXPECT_THAT(problem_of([] { parse_tokenizer_json("[]", "file"); }), HasSubstr("no object \"model\""));
-    EXPECT_THAT(problem_of([] { parse_tokenizer_json(std::string(100000, '['), "file"); }),
-                HasSubstr("malformed JSON"));
+    for (const auto& closed : {std::string(), std::string(100000, ']')}) {
+        EXPECT_THAT(problem_of([&] { parse_tokenizer_json(std::string(100000, '[') + closed, "file"); }),
+                    HasSubstr("file: brackets more than 100 deep"));
+    }
 }
 
 TEST(LoadTokenizer, SurvivesDamagedFiles) {

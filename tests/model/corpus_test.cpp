@@ -281,6 +281,31 @@ TEST_F(ReadCorpus, ReadsJsonLinesAsRecords) {
     EXPECT_THAT(texts(read(s)[Split::train]), UnorderedElementsAre("one", "2 + 2?\nfour", "bare"));
 }
 
+TEST_F(ReadCorpus, TakesTheLastOfMembersThatOccurTwice) {
+    write("data.jsonl", R"({"a": "first", "b": {"text": "deep", "c": ["x"]}, "a": "last", "d": "kept", "d": 3})");
+    auto s = source({"*.jsonl"});
+    s.holdout = 0;
+    EXPECT_THAT(texts(read(s)[Split::train]), ElementsAre("last"));
+}
+
+TEST_F(ReadCorpus, ReadsARecordOfManyMembersInTimeAndMemoryOfItsLength) {
+    // With a search through all earlier members for each one, this would take days.
+    std::string line = "{";
+    for (int i = 0; i < 1'000'000; ++i) line.append("\"").append(std::to_string(i)).append("\":0,");
+    write("data.jsonl", line + "\"a\":\"text\"}\n");
+    auto s = source({"*.jsonl"});
+    s.holdout = 0;
+    EXPECT_THAT(texts(read(s)[Split::train]), ElementsAre("text"));
+}
+
+TEST_F(ReadCorpus, SurvivesDeeplyNestedRecords) {
+    const std::size_t depth = 1'000'000;
+    write("data.jsonl", "{\"text\":\"one\",\"n\":" + std::string(depth, '[') + std::string(depth, ']') + "}\n");
+    auto s = source({"*.jsonl"});
+    s.holdout = 0;
+    EXPECT_THAT(texts(read(s)[Split::train]), ElementsAre("one"));
+}
+
 TEST_F(ReadCorpus, NamesTheLineOfABadRecord) {
     write("data.jsonl", "{\"text\": \"one\"}\n{\"text\": \n[1]\n{\"n\": 1}\n");
     EXPECT_THAT(problem_of([&] { read(source({"data.jsonl"})); }),

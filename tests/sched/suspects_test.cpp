@@ -86,6 +86,16 @@ TEST_F(SuspectsTest, ADamagedFileIsAsGoodAsNone) {
     EXPECT_THAT(now().alone(), IsEmpty());
 }
 
+TEST_F(SuspectsTest, CountsThatNoIntegerHoldsAreDamage) {
+    for (const char* count : {"1e300", "-1", "2147483647", "18446744073709551615"}) {
+        write_atomically(file(), "[{\"task\": \"" + kTask.id.hex() + "\", \"label\": \"\", \"crashes\": " + count +
+                                     ", \"ends\": 0, \"progress\": \"\", \"cause\": \"\", \"quarantined\": false}]");
+        EXPECT_THAT(now().alone(), IsEmpty()) << count;
+        start({flight(kTask, "SIGSEGV")});
+        EXPECT_THAT(now().alone(), IsEmpty()) << count;
+    }
+}
+
 TEST(FlightRecord, IsFoundAfterAKillAndGoneAfterAnOrderlyEnd) {
     TemporaryFolder folder;
     {
