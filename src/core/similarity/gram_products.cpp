@@ -173,6 +173,7 @@ std::vector<Eigen::MatrixXd> permuted_gram_products(const KernelBlocks& a, const
     const Index n = order.rows();
     const auto& segments = order.batches.front().segments;
     std::vector<Eigen::MatrixXd> result(places.size(), Eigen::MatrixXd::Zero(wanted.rows(), wanted.cols()));
+    if (places.empty()) return result;
     const std::size_t at_once = std::clamp<std::size_t>(kPermutedBytes / (static_cast<std::size_t>(n * n) * sizeof(double)), 1, kPairTile);
     const auto strips_at_once = static_cast<Index>(kStripBytes / (static_cast<std::size_t>(kSegmentRows * n * kPairTile) * sizeof(double)));
     const auto permutations = static_cast<Index>(places.size());
