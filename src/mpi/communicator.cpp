@@ -37,8 +37,10 @@ void check_mpi(int code, const char* what) {
 }
 
 MpiSession::MpiSession(int& argc, char**& argv) : exceptions_(std::uncaught_exceptions()) {
-    // Without the lock, collective writes through several aggregators corrupt the store silently (open-mpi/ompi#12718).
+    // Collective writes through several aggregators corrupt the store silently (open-mpi/ompi#12718): their data sieving reads,
+    // modifies and writes without a lock. Either setting is the cure; both, in case a version or file system ignores one.
     set_unless_set("OMPI_MCA_fs_ufs_lock_algorithm", "3");
+    set_unless_set("OMPI_MCA_fbtl_posix_write_datasieving", "0");
     // Semaphores that a killed run left in /dev/shm make opening a file fail.
     set_unless_set("OMPI_MCA_sharedfp", "^sm");
     // Ranks that spin while they wait starve those that compute.

@@ -63,6 +63,7 @@ TEST(Communicator, DuplicatesCanBeMovedAndUsed) {
 
 TEST(MpiSession, SetsWhatTheStoreReliesOn) {
     EXPECT_STREQ(std::getenv("OMPI_MCA_fs_ufs_lock_algorithm"), "3");
+    EXPECT_STREQ(std::getenv("OMPI_MCA_fbtl_posix_write_datasieving"), "0");
     EXPECT_STREQ(std::getenv("OMPI_MCA_sharedfp"), "^sm");
 }
 
