@@ -149,7 +149,7 @@ void Executor::merge(const Task& task, TaskContext& context) {
             if (input.method->family != Family::routing) continue;
             const auto& spec = item->at("target");
             const auto weights = routing_weights(*combination.predictor, windows(spec.at("test"), spec.at("context"), spec.at("windows")),
-                                                 device_, job_.precision);
+                                                 device_, job_.precision, input.safe_point);
             // Rows are the network's blocks; those outside the chosen ones have no experts.
             const std::int64_t experts = weights.empty() ? 0 : static_cast<std::int64_t>(weights.front().size());
             std::vector<double> table(static_cast<std::size_t>(job_.geometry.blocks * experts), kNan);

@@ -55,7 +55,7 @@ Combination combine(const CombinationInput& input);
 /// Mean routing weight of every (chosen block, expert) over the windows of `text`, for routed predictors; empty otherwise.
 /// Rows: chosen blocks in order; experts offset-major, member-minor, then the base's.
 std::vector<std::vector<double>> routing_weights(const Predictor& predictor, const EvaluationText& text, torch::Device device,
-                                                 const std::string& precision);
+                                                 const std::string& precision, const std::function<void()>& safe_point);
 
 /// How many experts `route` has in one block for this setting: span x members (+ base's).
 std::int64_t expert_count(const nlohmann::json& setting, std::int64_t members);

@@ -35,6 +35,7 @@ void weighted_sum(const std::vector<Share>& kept, std::span<float> out) {
 
 void average(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json&) {
     for (std::size_t tensor = 0; tensor < input.tensors.size(); ++tensor) {
+        input.safe_point();
         std::vector<std::span<const float>> values;
         for (const auto& member : input.members) values.push_back(member[tensor]);
         weighted_mean(input.weights, values, out[tensor]);

@@ -48,6 +48,7 @@ KeySequence magnitudes(const ParameterMergeInput& input, const TauSource& source
 }
 
 std::unique_ptr<TauReader> PlainTau::open(std::size_t member, std::size_t tensor) const {
+    input_.safe_point();  // every pass over a task vector begins here
     return std::make_unique<PlainReader>(input_.base[tensor].data(), input_.members[member][tensor].data());
 }
 

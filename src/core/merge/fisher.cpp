@@ -34,6 +34,7 @@ void fisher(const ParameterMergeInput& input, std::span<const std::span<float>> 
     for (const auto member : kept) scale.push_back(unit_scale(input.statistics[member], member));
 
     for (std::size_t tensor = 0; tensor < out.size(); ++tensor) {
+        input.safe_point();
         if (kept.size() == 1) {
             std::ranges::copy(input.members[kept[0]][tensor], out[tensor].begin());
             continue;

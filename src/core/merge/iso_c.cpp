@@ -8,7 +8,7 @@ namespace {
 void iso_c(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json&) {
     const double lambda = input.setting.at("lambda");
     for (std::size_t tensor = 0; tensor < input.tensors.size(); ++tensor) {
-        if (input.safe_point) input.safe_point();
+        input.safe_point();
         if (input.tensors[tensor].shape.size() != 2) {
             write_mean(input, tensor, lambda, out[tensor]);
             continue;

@@ -89,6 +89,7 @@ void karcher(const ParameterMergeInput& input, std::span<const std::span<float>>
     const auto weighted =
         std::count_if(input.weights.begin(), input.weights.end(), [](double weight) { return weight != 0; });
     for (std::size_t tensor = 0; tensor < input.tensors.size(); ++tensor) {
+        input.safe_point();
         if (weighted == 1) {
             const auto only =
                 std::find_if(input.weights.begin(), input.weights.end(), [](double weight) { return weight != 0; });

@@ -9,7 +9,8 @@ namespace {
 
 /// theta_0 + Sum coefficient x tau with a coefficient of its own for every member and tensor.
 void learned_average(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json&) {
-    for (std::size_t tensor = 0; tensor < out.size(); ++tensor)
+    for (std::size_t tensor = 0; tensor < out.size(); ++tensor) {
+        input.safe_point();
         for_blocks(out[tensor].size(), [&](std::size_t start, std::size_t count) {
             std::array<double, kBlock> sum;
             const float* base = input.base[tensor].data() + start;
@@ -21,6 +22,7 @@ void learned_average(const ParameterMergeInput& input, std::span<const std::span
             }
             for (std::size_t e = 0; e < count; ++e) out[tensor][start + e] = static_cast<float>(sum[e]);
         });
+    }
 }
 
 }  // namespace

@@ -68,6 +68,7 @@ void model_stock(const ParameterMergeInput& input, std::span<const std::span<flo
     const bool filter_wise = input.setting.at("filter_wise");
     const double n = static_cast<double>(input.members.size());
     for (std::size_t tensor = 0; tensor < input.tensors.size(); ++tensor) {
+        input.safe_point();
         const Rows rows = rows_of(input.tensors[tensor], filter_wise);
         const auto ratio = ratios(input, tensor, rows);
         for (std::size_t e = 0; e < out[tensor].size(); ++e) {

@@ -10,6 +10,7 @@ namespace {
 void nearswap(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json&) {
     const double t = input.setting.at("t");
     for (std::size_t tensor = 0; tensor < input.tensors.size(); ++tensor) {
+        input.safe_point();
         const auto a = input.members[0][tensor], b = input.members[1][tensor];
         for (std::size_t e = 0; e < a.size(); ++e) {
             const double first = static_cast<double>(a[e]), second = static_cast<double>(b[e]);

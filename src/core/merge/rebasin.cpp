@@ -56,8 +56,9 @@ public:
     Alignment(const ParameterMergeInput& input, std::size_t first, std::size_t member) : input_(input), first_(first), member_(member) {
         moves_.resize(input.tensors.size());
         for (const auto& [block, places] : find_places(input.tensors)) {
-            if (input.safe_point) input.safe_point();
+            input.safe_point();
             if (places.has_mlp()) align_mlp(places);
+            input.safe_point();
             if (places.has_attention() && input.heads > 0) align_attention(places);
         }
     }
@@ -206,6 +207,7 @@ void rebasin(const ParameterMergeInput& input, std::span<const std::span<float>>
     std::vector<double> weights;
     for (const auto i : kept) weights.push_back(input.weights[i]);
     for (std::size_t t = 0; t < input.tensors.size(); ++t) {
+        input.safe_point();
         std::vector<std::vector<float>> held(alignments.size());
         std::vector<std::span<const float>> values{input.members[kept[0]][t]};
         for (std::size_t k = 0; k < alignments.size(); ++k) values.push_back(alignments[k].tensor(t, held[k]));

@@ -59,7 +59,7 @@ void regress(const ParameterMergeInput& input, std::size_t tensor, std::span<flo
 
 void regmean(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json&) {
     for (std::size_t tensor = 0; tensor < out.size(); ++tensor) {
-        if (input.safe_point) input.safe_point();
+        input.safe_point();
         if (input.statistics[0][tensor].empty())
             mean(input, tensor, out[tensor]);
         else

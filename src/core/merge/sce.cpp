@@ -55,6 +55,7 @@ void sce(const ParameterMergeInput& input, std::span<const std::span<float>> out
     const std::size_t n = input.members.size();
     TauBlock tau(n);
     for (std::size_t tensor = 0; tensor < input.tensors.size(); ++tensor) {
+        input.safe_point();
         const Threshold threshold = select(input, tensor, tau, share);
         const auto drop_unselected = [&](Keeper& keeper, std::size_t count) {
             if (share >= 1) return;

@@ -34,6 +34,7 @@ void slerp(const ParameterMergeInput& input, std::span<const std::span<float>> o
     const double t = 1 - input.weights[0] / (input.weights[0] + input.weights[1]);
     std::int64_t linear = 0;
     for (std::size_t tensor = 0; tensor < input.tensors.size(); ++tensor) {
+        input.safe_point();
         const auto a = input.members[0][tensor], b = input.members[1][tensor];
         if (t == 0 || t == 1) {
             std::ranges::copy(t == 0 ? a : b, out[tensor].begin());

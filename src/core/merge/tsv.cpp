@@ -11,6 +11,7 @@ Matrix merged_delta(const ParameterMergeInput& input, std::size_t tensor, Eigen:
     std::vector<Svd> parts;
     Eigen::Index total = 0;
     for (std::size_t i = 0; i < input.members.size(); ++i) {
+        input.safe_point();
         parts.push_back(decompose(tau_matrix(input, i, tensor), "tsv: task vector of " + name));
         total += std::min(kept_each, parts.back().values.size());
     }
@@ -26,6 +27,7 @@ Matrix merged_delta(const ParameterMergeInput& input, std::size_t tensor, Eigen:
         at += kept;
     }
     if (total == 0) return Matrix::Zero(shape[0], shape[1]);
+    input.safe_point();
     return nearest_orthogonal(left, "tsv: left factors of " + name) * values.asDiagonal() *
            nearest_orthogonal(right, "tsv: right factors of " + name).transpose();
 }
@@ -33,7 +35,6 @@ Matrix merged_delta(const ParameterMergeInput& input, std::size_t tensor, Eigen:
 void tsv(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json&) {
     const double lambda = input.setting.at("lambda");
     for (std::size_t tensor = 0; tensor < input.tensors.size(); ++tensor) {
-        if (input.safe_point) input.safe_point();
         const auto& shape = input.tensors[tensor].shape;
         const auto kept_each =
             shape.size() == 2 ? std::min(shape[0], shape[1]) / static_cast<std::int64_t>(input.members.size()) : 0;

@@ -86,7 +86,7 @@ Combination merge_parameters(const CombinationInput& input) {
     merge.seed = input.seed;
     merge.member_keys = input.member_keys;
     merge.heads = base.geometry().heads;
-    merge.safe_point = input.safe_point;
+    if (input.safe_point) merge.safe_point = input.safe_point;
     merge.members.resize(input.members.size());
     std::vector<torch::Tensor> held, results;
     const auto values = [&held](const torch::Tensor& tensor) {

@@ -25,7 +25,7 @@ Combination route(const CombinationInput& input) {
 }
 
 std::vector<std::vector<double>> routing_weights(const Predictor& predictor, const EvaluationText& text, torch::Device device,
-                                                 const std::string& precision) {
+                                                 const std::string& precision, const std::function<void()>& safe_point) {
     const auto* stack = dynamic_cast<const RoutedStack*>(&predictor);
     if (!stack) return {};
     const at::NoGradGuard no_grad;
@@ -33,6 +33,7 @@ std::vector<std::vector<double>> routing_weights(const Predictor& predictor, con
     const auto batch_windows = std::max<std::int64_t>(1, kEvaluationTokens / text.context);
     std::vector<torch::Tensor> sums(stack->experts().size());
     for (std::int64_t first = 0; first < count; first += batch_windows) {
+        if (safe_point) safe_point();
         const auto windows = std::min(batch_windows, count - first);
         Batch batch(gather_windows(*text.split, std::span(text.starts).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(windows)),
                                    text.context, device));

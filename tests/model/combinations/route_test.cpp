@@ -12,7 +12,7 @@ class Route : public CombinationCase {
 protected:
     EvaluationText probe() const { return {&text, {0, 100, 1000, 1500}, kContext}; }
     std::vector<std::vector<double>> weights(const Combination& combination) const {
-        return routing_weights(*combination.predictor, probe(), torch::kCPU, "float32");
+        return routing_weights(*combination.predictor, probe(), torch::kCPU, "float32", {});
     }
     static std::vector<at::Tensor> tensors(const Combination& combination) {
         return dynamic_cast<const RoutedStack&>(*combination.predictor).router_tensors();

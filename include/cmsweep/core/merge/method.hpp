@@ -48,7 +48,8 @@ struct ParameterMergeInput {
     /// `rebasin` by activations: see unit_products() of the model layer; empty for a match by weights.
     std::vector<TensorValues> statistics;
     std::int64_t heads = 0;             ///< of each block's attention; 0: not known
-    std::function<void()> safe_point = {};  ///< called between the parts of merges that take seconds; may throw
+    /// Methods call it between tensors and before each decomposition: the run may commit or end there. May throw StopRequest.
+    std::function<void()> safe_point = [] {};
 };
 
 /// Writes the merged values into `out`, one span a tensor, shapes as in input.tensors. Must not alias the inputs.
