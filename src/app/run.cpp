@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -300,6 +301,7 @@ int sweep_on(const Communicator& world, const RunOptions& options) {
         Sweep sweep = make_sweep(options, started, lead, job, display);
         sweep.hooks.progress = [&, shown = sweep.hooks.progress](const Progress& progress) {
             last = progress;
+            if (progress.stopping && stop_signal() != SIGTERM) note_planned_stop(true);
             shown(progress);
         };
         if (options.verbosity > 0) std::cerr << "cmsweep " << CMSWEEP_VERSION << ": " << sweep.tasks.size() << " tasks on " << std::max(1, world.size() - 1) << " worker rank" << (world.size() > 2 ? "s" : "") << ", " << device << '\n';
@@ -355,6 +357,10 @@ int run_command(const RunOptions& options, int& argc, char**& argv) {
             for (const auto& problem : error.problems()) std::cerr << problem << '\n';
         }
         return kWrongInput;
+    } catch (const HungRanks& error) {
+        note_planned_stop(true);
+        std::cerr << error.what() << "\nthe results so far are safe; run again to continue\n";
+        world.abort(kStopped);
     } catch (const std::exception& error) {
         std::cerr << "rank " << world.rank() << ": " << error.what() << '\n';
         if (world.size() > 1) world.abort(kInternal);

@@ -1,7 +1,10 @@
 #include "stop_signal.hpp"
 
+#include <cerrno>
 #include <csignal>
 #include <initializer_list>
+
+#include "cmsweep/sched/flight_record.hpp"
 
 namespace cmsweep {
 namespace {
@@ -10,6 +13,10 @@ namespace {
 volatile std::sig_atomic_t received = 0;
 
 extern "C" void note_signal(int number) {
+    const int before = errno;
+    // mpirun sends TERM to all other ranks when one has died: that one's task must still be counted.
+    note_planned_stop(number != SIGTERM);
+    errno = before;
     if (number == SIGINT && received == SIGINT) {
         std::signal(SIGINT, SIG_DFL);
         std::raise(SIGINT);

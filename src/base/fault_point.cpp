@@ -3,7 +3,10 @@
 #include <csignal>
 #include <cstdlib>
 #include <map>
+#include <stdexcept>
 #include <string>
+
+#include <unistd.h>
 
 namespace cmsweep {
 namespace {
@@ -12,6 +15,7 @@ struct Fault {
     std::string event;
     long at = 1;
     int signal = SIGKILL;
+    std::string instead;
 
     Fault() {
         const char* wanted = std::getenv("CMSWEEP_FAULT");
@@ -35,6 +39,7 @@ struct Fault {
         static const std::map<std::string, int> kSignals{{"KILL", SIGKILL}, {"SEGV", SIGSEGV}, {"ABRT", SIGABRT}, {"FPE", SIGFPE},
                                                          {"BUS", SIGBUS}, {"ILL", SIGILL}, {"STOP", SIGSTOP}, {"TERM", SIGTERM}, {"USR1", SIGUSR1}};
         if (const auto found = kSignals.find(fields["signal"]); found != kSignals.end()) signal = found->second;
+        instead = fields["signal"];
         event = fields["event"];
     }
 };
@@ -44,6 +49,8 @@ struct Fault {
 void fault_point(std::string_view event) {
     static Fault fault;
     if (fault.event.empty() || fault.event != event || --fault.at != 0) return;
+    if (fault.instead == "throw") throw std::runtime_error("fault on purpose at " + fault.event);
+    while (fault.instead == "hang") ::pause();
     std::raise(fault.signal);
 }
 

@@ -11,6 +11,7 @@
 #include <torch/serialize.h>
 
 #include "cmsweep/base/error.hpp"
+#include "cmsweep/base/fault_point.hpp"
 #include "cmsweep/base/safetensors.hpp"
 #include "tensor_io.hpp"
 
@@ -126,6 +127,7 @@ TrainingCurve train(std::vector<torch::Tensor>& trained, const TrainingConfig& c
     };
     while (progress.step < config.steps) {
         const auto step = progress.step;
+        fault_point("train.step");
         if (hooks.safe_point) {
             try {
                 hooks.safe_point();

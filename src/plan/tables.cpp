@@ -57,6 +57,9 @@ std::vector<Column> common_columns() {
         number("rank", ValueType::int32, Role::bookkeeping, "1", "MPI rank that computed the result; -1 if none did"),
         number("seconds", ValueType::float64, Role::bookkeeping, "s", "time spent computing the result"),
         number("retryable", ValueType::int8, Role::bookkeeping, "1", "1 if a failed row is worth another start"),
+        number("label_check", ValueType::uint64, Role::bookkeeping, "1", "magic number and CRC-32 of the id, in_plan and the labels"),
+        number("note_check", ValueType::uint64, Role::bookkeeping, "1",
+               "0 until committed; then magic number and CRC-32 of message, attempt, rank, seconds and retryable"),
     };
 }
 

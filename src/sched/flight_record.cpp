@@ -19,6 +19,8 @@ namespace {
 
 constexpr const char* kFlight = ".flight";
 constexpr const char* kCrash = ".crash";
+constexpr const char* kStopping = ".stopping";
+constexpr const char* kAllStopping = "all.stopping";
 
 struct CrashSignal {
     int number;
@@ -29,6 +31,8 @@ struct CrashSignal {
 // All that the handler may touch: plain memory, filled beforehand.
 struct {
     char path[4096];
+    char stopping[4096];
+    char all_stopping[4096];
     CrashSignal signals[5] = {{SIGSEGV, "SIGSEGV", {}}, {SIGBUS, "SIGBUS", {}}, {SIGILL, "SIGILL", {}}, {SIGFPE, "SIGFPE", {}}, {SIGABRT, "SIGABRT", {}}};
     volatile std::sig_atomic_t in_task = 0;
 } crash_state;
@@ -49,6 +53,12 @@ extern "C" void note_crash(int number) {
     ::raise(number);
 }
 
+void keep_path(const std::filesystem::path& path, char (&place)[4096]) {
+    const auto text = path.string();
+    place[0] = '\0';
+    if (text.size() < sizeof place) std::copy_n(text.c_str(), text.size() + 1, place);
+}
+
 std::string stem(int rank) {
     char name[32];
     std::snprintf(name, sizeof name, "rank-%06d", rank);
@@ -62,6 +72,8 @@ FlightRecord::FlightRecord(const std::filesystem::path& folder, int rank) : path
     std::filesystem::create_directories(folder, failure);
     descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (descriptor_ < 0) throw StorageError("cannot open " + path_.string() + ": " + std::generic_category().message(errno));
+    keep_path(std::filesystem::path(path_).replace_extension(kStopping), crash_state.stopping);
+    keep_path(folder / kAllStopping, crash_state.all_stopping);
 }
 
 FlightRecord::~FlightRecord() {
@@ -82,9 +94,7 @@ void FlightRecord::end() {
 }
 
 void FlightRecord::catch_crashes() {
-    const auto crash = std::filesystem::path(path_).replace_extension(kCrash).string();
-    if (crash.size() >= sizeof crash_state.path) return;
-    std::copy_n(crash.c_str(), crash.size() + 1, crash_state.path);
+    keep_path(std::filesystem::path(path_).replace_extension(kCrash), crash_state.path);
     for (auto& known : crash_state.signals) {
         struct sigaction action = {};
         action.sa_handler = note_crash;
@@ -100,6 +110,13 @@ void FlightRecord::remove() {
     std::filesystem::remove(path_, ignored);
 }
 
+void note_planned_stop(bool of_all_ranks) {
+    const char* path = of_all_ranks ? crash_state.all_stopping : crash_state.stopping;
+    if (path[0] == '\0') return;
+    const int descriptor = ::open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (descriptor >= 0) ::close(descriptor);
+}
+
 std::vector<Flight> read_flights(const std::filesystem::path& folder) {
     std::vector<std::filesystem::path> files;
     std::error_code missing;
@@ -107,6 +124,7 @@ std::vector<Flight> read_flights(const std::filesystem::path& folder) {
         if (entry.path().extension() == kFlight) files.push_back(entry.path());
     }
     std::sort(files.begin(), files.end());
+    const bool all_stopping = std::filesystem::exists(folder / kAllStopping, missing);
     std::vector<Flight> flights;
     for (auto file : files) {
         try {
@@ -118,6 +136,8 @@ std::vector<Flight> read_flights(const std::filesystem::path& folder) {
             flight.alone = note.substr(kHex, kWord) == " alone ";
             flight.label = note.substr(kHex + kWord, note.size() - kHex - kWord - 1);
             if (const auto crash = file.replace_extension(kCrash); std::filesystem::exists(crash)) flight.crash = read_text(crash);
+            const bool planned = all_stopping || std::filesystem::exists(file.replace_extension(kStopping));
+            if (planned && flight.crash.empty()) continue;
             flights.push_back(std::move(flight));
         } catch (const InputError&) {
             continue;  // torn: the process died between two tasks
@@ -131,7 +151,7 @@ void remove_flights(const std::filesystem::path& folder) {
     std::error_code missing;
     for (const auto& entry : std::filesystem::directory_iterator(folder, missing)) {
         const auto extension = entry.path().extension();
-        if (extension == kFlight || extension == kCrash) files.push_back(entry.path());
+        if (extension == kFlight || extension == kCrash || extension == kStopping) files.push_back(entry.path());
     }
     for (const auto& file : files) std::filesystem::remove(file, missing);
 }

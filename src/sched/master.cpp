@@ -465,6 +465,21 @@ void Master::watch(double now, Step& step) {
     }
 }
 
+void Master::give_up(double now, Step& step) {
+    const auto hangs = [&](const WorkerState& worker) {
+        return worker.overdue && (stopping_ || now - worker.heard > 2 * options_.task_timeout);
+    };
+    if (!options_.gives_up || idle() || !std::all_of(workers_.begin(), workers_.end(), [&](const auto& w) { return w.queue.empty() || hangs(w); })) return;
+    for (const auto& worker : workers_) {
+        if (worker.queue.empty()) continue;
+        const auto& task = entries_[worker.queue.front()].task;
+        step.blocked.push_back({task.label, task.results, "no safe point for " + format_duration(now - worker.heard) + " in rank " +
+                                                              std::to_string(worker.rank) + "; run.task_timeout is " + format_duration(options_.task_timeout),
+                                true, false, true});
+    }
+    step.abandoned = true;
+}
+
 bool Master::idle() const {
     return std::all_of(workers_.begin(), workers_.end(), [](const auto& worker) { return worker.queue.empty(); });
 }
@@ -494,6 +509,7 @@ Master::Step Master::step(double now) {
     step.events.insert(step.events.end(), std::make_move_iterator(new_events_.begin()),
                        std::make_move_iterator(new_events_.end()));
     new_events_.clear();
+    give_up(now, step);
 
     // A step that commits is followed by another one; finishing takes a step of its own.
     if (!step.commit && idle()) {

@@ -58,7 +58,7 @@ private:
             record.id = key.id;
             record.status = blocked.quarantined ? RowStatus::quarantined : RowStatus::failed;
             record.retryable = blocked.retryable;
-            record.message = blocked.quarantined ? blocked.reason : "not computed: " + blocked.reason;
+            record.message = blocked.quarantined || blocked.timed_out ? blocked.reason : "not computed: " + blocked.reason;
             add_(record);
             master.news();
         }
@@ -82,6 +82,11 @@ SweepOutcome run_master(Sweep sweep, Transport& transport, ResultSink& sink, Wor
     Desk desk(std::move(sweep), std::move(workers), std::move(add));
     while (true) {
         const auto step = desk.step();
+        if (step.abandoned) {
+            std::string tasks;
+            for (const auto& blocked : step.blocked) tasks += "\n  " + blocked.label + ": " + blocked.reason;
+            throw HungRanks("ended by force, since nothing but hanging tasks was left:" + tasks);
+        }
         for (const auto& [rank, message] : step.send) transport.send(rank, message);
         if (step.commit) {
             const double start = desk.now();
@@ -164,6 +169,7 @@ private:
 }  // namespace
 
 SweepOutcome run_single(Sweep sweep, TaskRunner& runner, ResultSink& sink, Worker::AddRecord add, WorkerOptions options) {
+    sweep.options.gives_up = false;
     Desk desk(std::move(sweep), {0}, add);
     InProcess transport(desk);
     CountedSink counted(sink, desk);

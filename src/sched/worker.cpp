@@ -125,6 +125,7 @@ Worker::Ending Worker::execute(const Task& task) {
     try {
         fault_point("task " + task.label);
         runner_.run(task, *this);
+        fault_point("end " + std::string(task_kind_name(task.kind)));
         return {};
     } catch (const StopRequest&) {
         return {"unfinished", true, ""};

@@ -66,9 +66,14 @@ std::vector<std::byte> encode_column(const TableSpec& spec, const Column& column
     throw std::logic_error("no record determines column " + column.name);
 }
 
+void append(std::vector<std::byte>& bytes, std::uint64_t word) {
+    const auto* begin = reinterpret_cast<const std::byte*>(&word);
+    bytes.insert(bytes.end(), begin, begin + sizeof word);
+}
+
 bool is_payload(const Column& column) {
     if (column.role == Column::Role::result) return true;
-    return column.role == Column::Role::bookkeeping && column.name != "commit" && column.name != "in_plan";
+    return column.role == Column::Role::bookkeeping && column.name != "commit" && column.name != "in_plan" && column.name != "label_check";
 }
 
 /// Consecutive rows as (first, count).
@@ -204,13 +209,20 @@ void check_record(const TableSpec& spec, const Record& record) {
     }
 }
 
-std::uint64_t word_of(const TableSpec& spec, const PendingRow& pending) {
+bool already_holds(const StoredTable& table, const PendingRow& pending, int descriptor, const std::filesystem::path& path) {
+    const auto& spec = table.spec();
+    const auto stored = [&]<class Number>(std::string_view column, Number number) {
+        std::memcpy(&number, read_row(table, table.column(column), pending.row, descriptor, path).data(), sizeof number);
+        return number;
+    };
+    const auto attempt = stored("attempt", std::int32_t{});
     std::vector<std::vector<std::byte>> columns(spec.columns.size());
     for (std::size_t c = 0; c < spec.columns.size(); ++c) {
         const auto& column = spec.columns[c];
-        if (is_payload(column) || column.name == "id") columns[c] = encode_column(spec, column, pending, 0);
+        if ((is_payload(column) && column.name != "note_check") || column.name == "id") columns[c] = encode_column(spec, column, pending, attempt);
     }
-    return commit_word(spec, [&](std::size_t c) { return std::span<const std::byte>(columns[c]); });
+    const auto row = [&](std::size_t c) { return std::span<const std::byte>(columns[c]); };
+    return stored("commit", std::uint64_t{}) == commit_word(spec, row) && stored("note_check", std::uint64_t{}) == note_word(spec, row);
 }
 
 void write_checked(const std::vector<ColumnWrite>& columns, int descriptor, const std::filesystem::path& path,
@@ -261,10 +273,11 @@ void commit_rows(const std::vector<StoredTable>& tables, std::vector<std::vector
         rewrites[t] = !committed.empty();
         clears.push_back({&table, commit, committed, std::vector<std::byte>(committed.size() * table.row_size(commit))});
 
+        const auto note = table.column("note_check");
         std::vector<std::vector<std::byte>> columns(spec.columns.size());
         for (std::size_t c = 0; c < spec.columns.size(); ++c) {
             const auto& column = spec.columns[c];
-            if (!is_payload(column) && column.name != "id") continue;
+            if (c == note || (!is_payload(column) && column.name != "id")) continue;
             for (std::size_t i = 0; i < pending.size(); ++i) {
                 const auto bytes = encode_column(spec, column, pending[i], attempts[i]);
                 columns[c].insert(columns[c].end(), bytes.begin(), bytes.end());
@@ -272,11 +285,11 @@ void commit_rows(const std::vector<StoredTable>& tables, std::vector<std::vector
         }
         ColumnWrite word{&table, commit, numbers, {}};
         for (std::size_t i = 0; i < pending.size(); ++i) {
-            const auto value = commit_word(spec, [&](std::size_t c) {
+            const auto row = [&](std::size_t c) {
                 return std::span<const std::byte>(columns[c]).subspan(i * table.row_size(c), table.row_size(c));
-            });
-            const auto* begin = reinterpret_cast<const std::byte*>(&value);
-            word.bytes.insert(word.bytes.end(), begin, begin + sizeof value);
+            };
+            append(columns[note], note_word(spec, row));
+            append(word.bytes, commit_word(spec, row));
         }
         for (std::size_t c = 0; c < spec.columns.size(); ++c) {
             if (is_payload(spec.columns[c])) payload.push_back({&table, c, numbers, std::move(columns[c])});

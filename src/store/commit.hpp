@@ -30,8 +30,9 @@ struct CommitPeers {
 /// a value that the column cannot hold.
 void check_record(const TableSpec& spec, const Record& record);
 
-/// The commit word that the row will get.
-std::uint64_t word_of(const TableSpec& spec, const PendingRow& pending);
+/// Is this very record committed in the row already, as when a run was killed between a commit and the end of its journal? Another
+/// attempt with the same outcome is another record: it took other seconds.
+bool already_holds(const StoredTable& table, const PendingRow& pending, int descriptor, const std::filesystem::path& path);
 
 /// [collective over the peers] Clears the commit words of rows that had one, writes the rows, flushes, reads them back and
 /// compares (three attempts), then writes the commit words, flushes and reads these back. `rows[t]` belong to `tables[t]`, each

@@ -125,6 +125,7 @@ struct TableFit {
             std::fill_n(flags.begin(), planned, 1.0);
             return encode_numbers(column, flags);
         }
+        if (column.name == "label_check") return label_checks();
         const auto extents = extents_in(spec, column);
         const auto size = value_size(column);
         const auto row_size = static_cast<std::size_t>(spec.elements(column)) * size;
@@ -151,6 +152,23 @@ struct TableFit {
     }
 
 private:
+    std::vector<std::byte> label_checks() const {
+        std::vector<std::vector<std::byte>> columns(spec.columns.size());
+        std::vector<std::size_t> row_sizes(spec.columns.size());
+        for (std::size_t c = 0; c < spec.columns.size(); ++c) {
+            const auto& column = spec.columns[c];
+            if (column.role != Column::Role::label && column.name != "id" && column.name != "in_plan") continue;
+            columns[c] = content(column);
+            row_sizes[c] = static_cast<std::size_t>(spec.elements(column)) * value_size(column);
+        }
+        std::vector<std::byte> bytes(ids.size() * sizeof(std::uint64_t));
+        for (std::size_t r = 0; r < ids.size(); ++r) {
+            const auto word = label_word(spec, [&](std::size_t c) { return std::span<const std::byte>(columns[c]).subspan(r * row_sizes[c], row_sizes[c]); });
+            std::memcpy(bytes.data() + r * sizeof word, &word, sizeof word);
+        }
+        return bytes;
+    }
+
     void copy_labels(const Column& column, const std::vector<std::int64_t>& extents,
                      const std::function<std::span<std::byte>(std::size_t)>& target) const {
         const auto elements = static_cast<std::size_t>(plan->spec.elements(column));
@@ -203,6 +221,8 @@ std::shared_ptr<TableFit> fit_table(const std::string& name, const Plan& plan, s
             warnings.push_back("table " + name + ": " + std::to_string(broken) +
                                " committed rows have wrong checksums; they are not kept and will be computed again");
         }
+        const auto labels = sound_labels(*old);
+        std::size_t nameless = 0;
         const std::set<Id> planned(fit->ids.begin(), fit->ids.end());
         for (std::size_t r = 0; r < fit->planned; ++r) {
             const auto found = stored.find(fit->ids[r]);
@@ -210,8 +230,16 @@ std::shared_ptr<TableFit> fit_table(const std::string& name, const Plan& plan, s
         }
         for (std::size_t r = 0; r < old->rows(); ++r) {
             if (states[r] != CommitState::valid || planned.count(old_ids[r]) > 0) continue;
+            if (!labels[r]) {  // the plan knows no labels for it, and its own are wrong
+                ++nameless;
+                continue;
+            }
             fit->ids.push_back(old_ids[r]);
             fit->sources.push_back(r);
+        }
+        if (nameless > 0) {
+            warnings.push_back("table " + name + ": " + std::to_string(nameless) +
+                               " rows outside this plan have labels with wrong checksums, so that nothing tells what they are; they are not kept");
         }
         const bool copies = std::any_of(fit->sources.begin(), fit->sources.end(), [](auto s) { return s != kNoRow; });
         if (fit->plan == nullptr) fit->spec = old->spec();
@@ -290,7 +318,6 @@ std::size_t replay(const std::filesystem::path& path, std::vector<JournalEntry>&
             const bool worse = known != nullptr && known->record.status == RowStatus::done && entry.record.status != RowStatus::done;
             if (!worse) known = &entry;
         }
-        const auto commit = table.column("commit");
         const auto status = decode_numbers(*table.spec().find("status"), table.read("status"));
         for (const auto& [id, entry] : latest) {
             bool counted = false;
@@ -299,9 +326,7 @@ std::size_t replay(const std::filesystem::path& path, std::vector<JournalEntry>&
                 if (states[row->second] == CommitState::valid) {
                     const bool done = static_cast<RowStatus>(status[row->second]) == RowStatus::done;
                     if (done && entry->record.status != RowStatus::done) continue;
-                    std::uint64_t stored = 0;
-                    std::memcpy(&stored, read_row(table, commit, row->second, descriptor.number, path).data(), sizeof stored);
-                    if (stored == word_of(table.spec(), candidate)) continue;
+                    if (already_holds(table, candidate, descriptor.number, path)) continue;
                 }
                 pending[t].push_back(candidate);
                 counted = true;
@@ -372,6 +397,8 @@ bool fits(hid_t file, const StoreHeader& header, const Plan& plan) {
         // Not implied by the digest where the file is damaged: a row without its id would stay pending for ever.
         const auto ids = read_ids(stored);
         if (!std::equal(table.ids.begin(), table.ids.end(), ids.begin())) return false;
+        const auto labels = sound_labels(stored);
+        if (std::count(labels.begin(), labels.end(), false) > 0) return false;
         for (const auto& [dimension, size] : table.spec.dimensions) {
             const auto found = stored.spec().dimensions.find(dimension);
             if (found == stored.spec().dimensions.end() || found->second < size) return false;
@@ -485,9 +512,13 @@ PreparedStore prepare_store(const std::filesystem::path& path, const std::filesy
 
 StoredState read_stored_state(const std::filesystem::path& path, const std::filesystem::path& side_folder) {
     StoredState state;
+    const auto journaled = read_journals(side_folder / "journal").entries;
+    std::vector<const JournalEntry*> uncommitted;
+    for (const auto& entry : journaled) uncommitted.push_back(&entry);
     if (std::filesystem::exists(path)) {
         probe_store(path);
         const auto file = open_store(path, false);
+        const Descriptor descriptor(path);
         const auto header = read_header(file.get(), path);
         state.plan_digest = header.plan_digest;
         state.name = header.name;
@@ -497,21 +528,34 @@ StoredState read_stored_state(const std::filesystem::path& path, const std::file
                 const auto ids = read_ids(table);
                 const auto column = [&](const char* name) { return decode_numbers(*table.spec().find(name), table.read(name)); };
                 const auto status = column("status"), retryable = column("retryable"), attempt = column("attempt");
+                std::map<Id, std::size_t> rows;
                 for (std::size_t r = 0; r < table.rows(); ++r) {
                     if (states[r] != CommitState::valid) continue;
                     state.results.insert_or_assign(ResultKey{table.spec().name, ids[r]},
                                                    StoredState::Entry{static_cast<RowStatus>(status[r]), retryable[r] == 1,
                                                                       static_cast<int>(attempt[r])});
+                    rows.emplace(ids[r], r);
                 }
+                // Records that a commit has just written, or that a killed run did not come to forget, would count twice.
+                std::erase_if(uncommitted, [&](const JournalEntry* entry) {
+                    const auto row = entry->record.table == table.spec().name ? rows.find(entry->record.id) : rows.end();
+                    if (row == rows.end()) return false;
+                    try {
+                        check_record(table.spec(), entry->record);
+                    } catch (const std::invalid_argument&) {
+                        return false;
+                    }
+                    return already_holds(table, {row->second, &entry->record, entry->rank}, descriptor.number, path);
+                });
             }
         } catch (const StorageError& error) {
             throw InputError(path.string() + ": damaged or of another make: " + error.what());
         }
     }
-    for (const auto& entry : read_journals(side_folder / "journal").entries) {
-        auto& known = state.results[ResultKey{entry.record.table, entry.record.id}];
-        if (known.status == RowStatus::done && entry.record.status != RowStatus::done) continue;
-        known = {entry.record.status, entry.record.retryable, known.attempt + 1};
+    for (const auto* entry : uncommitted) {
+        auto& known = state.results[ResultKey{entry->record.table, entry->record.id}];
+        if (known.status == RowStatus::done && entry->record.status != RowStatus::done) continue;
+        known = {entry->record.status, entry->record.retryable, known.attempt + 1};
     }
     return state;
 }

@@ -496,20 +496,22 @@ bool absent(const Column& column, std::span<const std::byte> row, std::size_t in
     return false;
 }
 
-}  // namespace
+using RowBytes = std::function<std::span<const std::byte>(std::size_t)>;
 
-std::uint64_t commit_word(const TableSpec& spec, const std::function<std::span<const std::byte>(std::size_t)>& bytes) {
+/// Magic, and the CRC-32 of two columns as they are and of every present value of the `listed` ones with its position.
+std::uint64_t row_word(const TableSpec& spec, const RowBytes& bytes, std::string_view first, std::string_view second,
+                       const std::function<bool(const Column&)>& listed) {
     std::vector<std::byte> present;
     for (std::size_t c = 0; c < spec.columns.size(); ++c) {
         const auto& column = spec.columns[c];
-        if (column.name == "id" || column.name == "status") {
+        if (column.name == first || column.name == second) {
             const auto row = bytes(c);
             present.insert(present.end(), row.begin(), row.end());
         }
     }
     for (std::size_t c = 0; c < spec.columns.size(); ++c) {
         const auto& column = spec.columns[c];
-        if (column.role != Column::Role::result) continue;
+        if (!listed(column)) continue;
         const auto row = bytes(c);
         const auto size = value_size(column);
         const auto count = row.size() / size;
@@ -529,6 +531,22 @@ std::uint64_t commit_word(const TableSpec& spec, const std::function<std::span<c
         }
     }
     return kCommitMagic | crc32(present);
+}
+
+}  // namespace
+
+std::uint64_t commit_word(const TableSpec& spec, const RowBytes& bytes) {
+    return row_word(spec, bytes, "id", "status", [](const Column& column) { return column.role == Column::Role::result; });
+}
+
+std::uint64_t label_word(const TableSpec& spec, const RowBytes& bytes) {
+    return row_word(spec, bytes, "id", "in_plan", [](const Column& column) { return column.role == Column::Role::label; });
+}
+
+std::uint64_t note_word(const TableSpec& spec, const RowBytes& bytes) {
+    return row_word(spec, bytes, "message", "attempt", [](const Column& column) {
+        return column.name == "rank" || column.name == "seconds" || column.name == "retryable";
+    });
 }
 
 TableRowsBytes::TableRowsBytes(const StoredTable& table, std::size_t first, std::size_t count) {
@@ -552,27 +570,44 @@ TableRowsBytes::TableRowsBytes(const StoredTable& table, std::size_t first, std:
     }
 }
 
-std::vector<CommitState> commit_states(const StoredTable& table) {
+namespace {
+
+/// visit(row) for every row, where row(c) gives its bytes of column c.
+void for_rows(const StoredTable& table, const std::function<void(const RowBytes&)>& visit) {
     constexpr std::size_t kRowsAtOnce = 1024;  // bounds the memory
-    std::vector<CommitState> states;
-    states.reserve(table.rows());
-    const auto commit = table.column("commit"), status = table.column("status");
     for (std::size_t first = 0; first < table.rows(); first += kRowsAtOnce) {
         const auto count = std::min(kRowsAtOnce, table.rows() - first);
         const TableRowsBytes bytes(table, first, count);
-        for (std::size_t r = 0; r < count; ++r) {
-            const auto word = get<std::uint64_t>(bytes.at(commit, r), 0);
-            const auto state = get<std::int8_t>(bytes.at(status, r), 0);
-            if (word == 0) {
-                states.push_back(CommitState::none);
-                continue;
-            }
-            const auto expected = commit_word(table.spec(), [&](std::size_t c) { return bytes.at(c, r); });
-            const bool sound = word == expected && state > 0 && state <= static_cast<std::int8_t>(RowStatus::quarantined);
-            states.push_back(sound ? CommitState::valid : CommitState::broken);
-        }
+        for (std::size_t r = 0; r < count; ++r) visit([&](std::size_t c) { return bytes.at(c, r); });
     }
+}
+
+}  // namespace
+
+std::vector<CommitState> commit_states(const StoredTable& table) {
+    std::vector<CommitState> states;
+    states.reserve(table.rows());
+    const auto commit = table.column("commit"), status = table.column("status"), note = table.column("note_check");
+    for_rows(table, [&](const RowBytes& row) {
+        const auto word = get<std::uint64_t>(row(commit), 0);
+        const auto state = get<std::int8_t>(row(status), 0);
+        if (word == 0) {
+            states.push_back(CommitState::none);
+            return;
+        }
+        const bool sound = word == commit_word(table.spec(), row) && get<std::uint64_t>(row(note), 0) == note_word(table.spec(), row) &&
+                           state > 0 && state <= static_cast<std::int8_t>(RowStatus::quarantined);
+        states.push_back(sound ? CommitState::valid : CommitState::broken);
+    });
     return states;
+}
+
+std::vector<bool> sound_labels(const StoredTable& table) {
+    std::vector<bool> sound;
+    sound.reserve(table.rows());
+    const auto check = table.column("label_check");
+    for_rows(table, [&](const RowBytes& row) { sound.push_back(get<std::uint64_t>(row(check), 0) == label_word(table.spec(), row)); });
+    return sound;
 }
 
 }  // namespace cmsweep

@@ -95,6 +95,11 @@ inline constexpr std::uint64_t kCommitMagic = 0x434D'5357'0000'0000;  // "CMSW"
 /// "absent" and do not count, so that the word stays valid in a file with larger dimensions. `bytes(c)`: the row's bytes of column c.
 std::uint64_t commit_word(const TableSpec& spec, const std::function<std::span<const std::byte>(std::size_t)>& bytes);
 
+/// The other two checksums of a row, so that every column has one. label_check, over id, in_plan and labels, is written with the
+/// file; note_check, over what tells how a result was made, with the result.
+std::uint64_t label_word(const TableSpec& spec, const std::function<std::span<const std::byte>(std::size_t)>& bytes);
+std::uint64_t note_word(const TableSpec& spec, const std::function<std::span<const std::byte>(std::size_t)>& bytes);
+
 /// All columns of consecutive rows, for checking.
 class TableRowsBytes {
 public:
@@ -109,9 +114,11 @@ private:
     std::vector<std::size_t> row_sizes_;
 };
 
-/// Is there a commit word, and does it fit the row's values?
+/// Is there a commit word, and do it and note_check fit the row's values?
 enum class CommitState { none, valid, broken };
 /// Of every row.
 std::vector<CommitState> commit_states(const StoredTable& table);
+/// Of every row, committed or not: does label_check fit the labels?
+std::vector<bool> sound_labels(const StoredTable& table);
 
 }  // namespace cmsweep

@@ -33,6 +33,21 @@ LockFile::Result lock_result(int code) {
     return LockFile::Result::unsupported;
 }
 
+/// Who an owner file names; empty if it is gone.
+std::string owner_in(const std::filesystem::path& path) {
+    try {
+        return read_text(path);
+    } catch (const InputError&) {
+        return {};
+    }
+}
+
+/// Locks of the file system are not used: for those that have none, or that lie about them.
+bool owner_file_wanted() {
+    const char* wanted = std::getenv("CMSWEEP_LOCKS");
+    return wanted && std::string_view(wanted) == "owner-file";
+}
+
 [[noreturn]] void refuse(const std::filesystem::path& path, std::string owner) {
     if (owner.empty()) owner = "an unnamed process";
     throw InputError(path.string() + ": another run works on this store: " + owner +
@@ -127,7 +142,7 @@ void check_writable(const std::filesystem::path& folder) {
 }
 
 HeartbeatLock::HeartbeatLock(const std::filesystem::path& path, const std::string& owner, double patience, double beat, double stale)
-    : path_(path) {
+    : path_(path), owner_(owner) {
     const auto deadline = after(patience);
     for (;;) {
         const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -143,14 +158,18 @@ HeartbeatLock::HeartbeatLock(const std::filesystem::path& path, const std::strin
         if (age > stale) {
             // Moved aside first, since of two runs that find the same stale file only one can move it.
             const auto aside = path.string() + ".stale-" + std::to_string(::getpid());
-            if (::rename(path.c_str(), aside.c_str()) == 0) {
-                warnings_.push_back(path.string() + ": taken over from " + read_text(aside) + ", silent for " +
-                                    format_duration(age) + "; this file system has no locks");
-                ::unlink(aside.c_str());
+            if (::rename(path.c_str(), aside.c_str()) != 0) continue;
+            struct stat moved {};
+            if (::stat(aside.c_str(), &moved) != 0 || moved.st_ino != status.st_ino || moved.st_mtim.tv_sec != status.st_mtim.tv_sec) {
+                // Another run was faster, and this is its new file: back with it.
+                [[maybe_unused]] const int back = ::link(aside.c_str(), path.c_str());
+            } else {
+                warnings_.push_back(path.string() + ": taken over from " + read_text(aside) + ", silent for " + format_duration(age));
             }
+            ::unlink(aside.c_str());
             continue;
         }
-        if (Clock::now() >= deadline) refuse(path, read_text(path));
+        if (Clock::now() >= deadline) refuse(path, owner_in(path));
         std::this_thread::sleep_for(kRetry);
     }
     beating_ = std::jthread([path, beat](const std::stop_token& stop) {
@@ -166,7 +185,7 @@ HeartbeatLock::HeartbeatLock(const std::filesystem::path& path, const std::strin
 
 HeartbeatLock::~HeartbeatLock() {
     beating_ = {};
-    ::unlink(path_.c_str());
+    if (owner_in(path_) == owner_) ::unlink(path_.c_str());  // else it was taken over from a run that had been stopped for long
 }
 
 struct StoreLock::State {
@@ -183,9 +202,12 @@ StoreLock::StoreLock(const std::filesystem::path& output, double patience) : sta
     const auto deadline = after(patience);
     for (;;) {
         const auto own = file->lock_byte(lock_byte_of(0));
-        if (own == LockFile::Result::unsupported) {
-            state_->heartbeat = std::make_unique<HeartbeatLock>(output.string() + ".owner", describe_owner(), patience);
+        if (own == LockFile::Result::unsupported || owner_file_wanted()) {
+            const std::filesystem::path owner = output.string() + ".owner";
+            state_->heartbeat = std::make_unique<HeartbeatLock>(owner, describe_owner(), patience);
             state_->warnings = state_->heartbeat->warnings();
+            state_->warnings.push_back(folder.string() + (owner_file_wanted() ? ": its locks are not used, by CMSWEEP_LOCKS" : ": this file system has no locks") +
+                                       "; " + owner.string() + " keeps other runs away while it is touched every 10 s");
             return;
         }
         // Ranks of a run whose rank 0 was killed hold their own bytes until they have noticed.

@@ -49,6 +49,7 @@ public:
 
 private:
     std::filesystem::path path_;
+    std::string owner_;
     std::vector<std::string> warnings_;
     std::jthread beating_;
 };

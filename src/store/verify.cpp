@@ -11,6 +11,17 @@
 namespace cmsweep {
 namespace {
 
+/// Ids as they can be printed, since damaged bytes are no text.
+std::vector<std::string> printable_ids(const StoredTable& table) {
+    auto ids = decode_texts(*table.spec().find("id"), table.read("id"));
+    for (auto& id : ids) {
+        for (char& letter : id) {
+            if (letter < ' ' || letter > '~') letter = '?';
+        }
+    }
+    return ids;
+}
+
 /// Names of the row for messages: "experiments, row 12 (id 00…)".
 std::string row_name(const StoredTable& table, std::size_t row, const std::string& id) {
     return table.spec().name + ", row " + std::to_string(row) + " (id " + id + ")";
@@ -68,8 +79,9 @@ void check_codes(const StoredTable& table, const Axes& axes, const std::string& 
 }
 
 void check_table(const StoredTable& table, const std::string& path, std::vector<std::string>& problems) {
-    const auto ids = decode_texts(*table.spec().find("id"), table.read("id"));
+    const auto ids = printable_ids(table);
     const auto states = commit_states(table);
+    const auto labels = sound_labels(table);
     const auto words = table.read("commit");
     std::map<std::string, std::pair<std::size_t, std::uint64_t>> results;
     for (std::size_t r = 0; r < table.rows(); ++r) {
@@ -77,6 +89,9 @@ void check_table(const StoredTable& table, const std::string& path, std::vector<
             Id::parse(ids[r]);
         } catch (const InputError& error) {
             problems.push_back(path + ": " + row_name(table, r, ids[r]) + ": " + error.what());
+        }
+        if (!labels[r]) {
+            problems.push_back(path + ": " + row_name(table, r, ids[r]) + ": the checksum does not fit the labels; the next run mends them");
         }
         if (states[r] == CommitState::broken) {
             problems.push_back(path + ": " + row_name(table, r, ids[r]) +

@@ -14,7 +14,7 @@ LOSS_BLOCKS = 64
 COMMON = {
     "id": ("S32", (), "", ""), "in_plan": ("i1", (), "1", ""), "status": ("i1", (), "1", ""), "commit": ("u8", (), "1", ""),
     "message": ("S256", (), "", ""), "attempt": ("i4", (), "1", ""), "rank": ("i4", (), "1", ""), "seconds": ("f8", (), "s", ""),
-    "retryable": ("i1", (), "1", ""),
+    "retryable": ("i1", (), "1", ""), "label_check": ("u8", (), "1", ""), "note_check": ("u8", (), "1", ""),
 }
 TABLES = {
     "experiments": {
@@ -47,7 +47,7 @@ TABLES = {
         "ranks": ("i4", (), "1", ""), "hosts": ("S256", (), "", ""), "version": ("S64", (), "", ""), "outcome": ("S64", (), "", ""),
     },
 }
-ZERO_WHEN_ABSENT = {"in_plan", "status", "commit", "attempt", "retryable"}
+ZERO_WHEN_ABSENT = {"in_plan", "status", "commit", "attempt", "retryable", "label_check", "note_check"}
 
 
 class Names(list):

@@ -104,22 +104,31 @@ def test_nothing_is_chunked_compressed_or_of_variable_length(store):
         assert dataset.dtype.byteorder in "=<|", name
 
 
+def check_word(group, row, first, columns):
+    """A magic number and the CRC-32 of `first` as it is and of every value of `columns` that is there, with its place."""
+    data = b"".join(bytes(group[name][row].tobytes()) if group[name].dtype.kind != "S" else group[name][row].ljust(group[name].dtype.itemsize, b"\0")
+                    for name in first)
+    for name in columns:
+        values = np.asarray(group[name][row])
+        data += name.encode()
+        for place in np.argwhere(~ABSENT[values.dtype.kind](values)) if values.ndim else [()] * (not ABSENT[values.dtype.kind](values)):
+            data += np.array(place[::-1], "<u4").tobytes() + values[tuple(place)].tobytes()
+    return 0x434D5357 << 32 | zlib.crc32(data)
+
+
 @pytest.mark.parametrize("table", RESULT_TABLES)
-def test_the_commit_word_is_computed_as_the_page_says(store, table):
+def test_the_checksums_are_computed_as_the_page_says(store, table):
     group = store[table]
     names = list(listed(f"`/{table}`"))
     if table == "experiments":
         results = names[names.index("loss"):]
     else:
         results = [n for n in names if described(group[n])[0] != ["row"]]
+    labels = [name for name in names if name not in results]
     for row in range(len(group["row"])):
-        data = bytes(group["id"][row]) + group["status"][row].tobytes()
-        for name in results:
-            values = np.asarray(group[name][row])
-            data += name.encode()
-            for place in np.argwhere(~ABSENT[values.dtype.kind](values)) if values.ndim else [()] * (not ABSENT[values.dtype.kind](values)):
-                data += np.array(place[::-1], "<u4").tobytes() + values[tuple(place)].tobytes()
-        assert group["commit"][row] == 0x434D5357 << 32 | zlib.crc32(data), f"{table}, row {row}"
+        assert group["commit"][row] == check_word(group, row, ["id", "status"], results), f"{table}, row {row}"
+        assert group["label_check"][row] == check_word(group, row, ["id", "in_plan"], labels), f"{table}, row {row}"
+        assert group["note_check"][row] == check_word(group, row, ["message", "attempt"], ["rank", "seconds", "retryable"]), f"{table}, row {row}"
 
 
 def test_the_pages_python_runs(real):

@@ -12,10 +12,4 @@ import world as worlds  # noqa: E402
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
     """Text and a base, which the program itself makes through [pretrain]."""
-    made = worlds.World(tmp_path_factory.mktemp("world"))
-    config = made.pretraining()
-    program.run_well(worlds.write(config, made.root, "base.toml"))
-    folders = list((made.root / "made" / "base.d" / "base").iterdir())
-    assert len(folders) == 1
-    folders[0].rename(made.base)
-    return made
+    return worlds.World(tmp_path_factory.mktemp("world")).make_base(program.run_well)

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -13,13 +15,19 @@ import numpy as np
 
 CMSWEEP = os.environ.get("CMSWEEP", str(Path(__file__).resolve().parents[2] / "build/release/bin/cmsweep"))
 TABLES = ("experiments", "similarity", "training", "routing")
-HOW_IT_WAS_MADE = {"rank", "attempt", "seconds"}  # columns that may differ between two runs of one sweep
+HOW_IT_WAS_MADE = {"rank", "attempt", "seconds", "note_check"}  # columns that may differ between two runs of one sweep
 DONE, FAILED, STOPPED, WRONG_INPUT, SOME_FAILED = 1, 2, 75, 2, 1
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
                "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
 for _name in [name for name in ENVIRONMENT if name.startswith("SLURM_")]:
     del ENVIRONMENT[_name]  # the tests' own allocation is not the sweep's
+
+
+def keep_mpi_files_in(folder: Path) -> None:
+    """Open MPI's temporary files and shared memory, of which every hard kill leaves some MB behind, go where they are removed."""
+    folder.mkdir(parents=True)
+    ENVIRONMENT.update(OMPI_MCA_orte_tmpdir_base=str(folder), OMPI_MCA_btl_vader_backing_directory=str(folder))
 
 
 @dataclass
@@ -37,27 +45,60 @@ def command(*arguments, ranks: int = 0) -> list[str]:
     return launcher + [CMSWEEP, *map(str, arguments)]
 
 
-def run(*arguments, ranks: int = 0, timeout: float = 120) -> Result:
+def environment(fault: str = "") -> dict[str, str]:
+    """`fault`: something that the program does to itself at a named event, as include/cmsweep/base/fault_point.hpp describes it."""
+    return {**ENVIRONMENT, **({"CMSWEEP_FAULT": fault} if fault else {})}
+
+
+def run(*arguments, ranks: int = 0, timeout: float = 300, fault: str = "") -> Result:
     """Runs to the end. `ranks` = 0: without mpirun."""
-    done = subprocess.run(command(*arguments, ranks=ranks), env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(command(*arguments, ranks=ranks), env=environment(fault), capture_output=True, text=True, timeout=timeout)
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def run_well(*arguments, ranks: int = 0, timeout: float = 120) -> Result:
+def run_well(*arguments, ranks: int = 0, timeout: float = 300) -> Result:
     result = run(*arguments, ranks=ranks, timeout=timeout)
     assert result.code == 0, f"{' '.join(map(str, arguments))}: {result}"
     return result
 
 
-def start(*arguments, ranks: int = 0) -> subprocess.Popen:
+def start(*arguments, ranks: int = 0, fault: str = "") -> subprocess.Popen:
     """Starts in a process group of its own, so that all of it can be signalled."""
-    return subprocess.Popen(command(*arguments, ranks=ranks), env=ENVIRONMENT, text=True, start_new_session=True,
+    return subprocess.Popen(command(*arguments, ranks=ranks), env=environment(fault), text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def finish(process: subprocess.Popen, timeout: float = 60) -> Result:
+def finish(process: subprocess.Popen, timeout: float = 300) -> Result:
     out, err = process.communicate(timeout=timeout)
     return Result(process.returncode, out, err)
+
+
+# ---- processes
+
+def _field_of_stat(pid, place: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[place]
+    except OSError:
+        return ""
+
+
+def state(pid: int) -> str:
+    """One letter, as ps prints it: T is stopped, Z a zombie; empty if there is no such process."""
+    return _field_of_stat(pid, 0)
+
+
+def descendants(pid: int) -> list[int]:
+    children = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit() and _field_of_stat(entry.name, 1) == str(pid)]
+    return [entry for child in children for entry in (child, *descendants(child))]
+
+
+def kill(*pids: int) -> None:
+    """SIGKILL for those that are still there."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
 
 # ---- stores
@@ -80,7 +121,27 @@ def has_results(store: Path) -> bool:
         return True
 
 
-def wait_for(condition, process: subprocess.Popen, timeout: float = 60) -> None:
+def status_file(store: Path) -> dict:
+    """What the running sweep last said of itself; empty before the first time."""
+    try:
+        return json.loads((store.with_suffix(".d") / "status.json").read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def flights(store: Path) -> dict[str, tuple[str, int]]:
+    """The task of every rank that computes one, by the name of its flight record, and since when (nanoseconds)."""
+    found = {}
+    for entry in (store.with_suffix(".d") / "flight").glob("*.flight"):
+        try:
+            if note := entry.read_text().rstrip("\n"):
+                found[entry.name] = note[39:], entry.stat().st_mtime_ns  # id, " alone " or " among ", label
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def wait_for(condition, process: subprocess.Popen, timeout: float = 120) -> None:
     """Until the condition holds; fails if the process ends before."""
     end = time.monotonic() + timeout
     while not condition():
@@ -90,9 +151,12 @@ def wait_for(condition, process: subprocess.Popen, timeout: float = 60) -> None:
 
 
 def columns(store: Path, table: str) -> dict[str, np.ndarray]:
-    """Every column of a table, as stored; scales of dimensions are left out."""
+    """Every column of a table, as stored; scales of dimensions are left out. Commit words are read first: while ranks still write,
+    a row that was committed then has all its values, whenever these are read."""
     with h5py.File(store, "r") as file:
-        return {name: data[:] for name, data in file[table].items() if data.attrs.get("CLASS") != b"DIMENSION_SCALE"}
+        found = {"commit": file[table]["commit"][:]}
+        return found | {name: data[:] for name, data in file[table].items()
+                        if name != "commit" and data.attrs.get("CLASS") != b"DIMENSION_SCALE"}
 
 
 def statuses(store: Path, table: str = "experiments", in_plan: int = 1) -> list[int]:
@@ -155,7 +219,7 @@ def assert_rows_kept(before: dict, after: dict) -> None:
     for key, row in before.items():
         assert key in after, f"lost: {key}"
         for name, value in row.items():
-            if name == "in_plan":
+            if name == "in_plan" or (name == "label_check" and row["in_plan"] != after[key]["in_plan"]):
                 continue
             assert same_values(value, after[key][name]), f"{name} of {key}: {value} became {after[key][name]}"
 

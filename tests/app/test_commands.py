@@ -150,23 +150,43 @@ def test_verify_accepts_a_sound_store(finished):
     assert program.digest(finished[1]) == before
 
 
-@pytest.mark.parametrize("table, column", [("experiments", "loss"), ("experiments", "block_loss"), ("similarity", "value"),
-                                           ("training", "loss"), ("routing", "weight")])
-def test_verify_finds_one_flipped_bit(copied, table, column):
+def columns_of(table):
+    bookkeeping = ["id", "in_plan", "status", "commit", "message", "attempt", "rank", "seconds", "retryable", "label_check", "note_check"]
+    own = {"experiments": ["seed", "pair", "method", "setting", "target", "layer", "layer_first", "layer_last", "model", "degree", "weight",
+                           "loss", "accuracy", "loss_select", "loss_suffix", "tokens", "block_loss", "parameters_stored", "parameters_active",
+                           "parameters_trained", "target_tokens", "flops_per_token", "similarity_member", "similarity_base"],
+           "similarity": ["seed", "seed_b", "probe", "site", "metric", "model_a", "degree_a", "model_b", "degree_b", "value", "null_mean",
+                          "null_p95", "low", "high"],
+           "training": ["model", "seed", "loss", "learning_rate"], "routing": ["weight"]}
+    return bookkeeping + own[table]
+
+
+@pytest.mark.parametrize("table", program.TABLES)
+def test_verify_finds_a_flipped_bit_in_every_column(copied, table):
+    """One bit of one committed row at a time, in its first and in its last value, padding included."""
     with h5py.File(copied, "r") as file:
-        data = file[table][column]
         row = 3
-        identity = file[table]["id"][row].decode()
-        offset = data.id.get_offset() + row * data.dtype.itemsize * int(np.prod(data.shape[1:], dtype=int))
-    with open(copied, "r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ 0x10]))
-    result = program.run("verify", copied)
-    assert result.code == 1, str(result)
-    assert f"{table}, row {row} (id {identity}): the checksum does not fit the values" in result.out
-    assert "terminate" not in result.err
+        assert file[table]["commit"][row] != 0
+        places = {}
+        for column in columns_of(table):
+            data = file[table][column]
+            size = data.dtype.itemsize * int(np.prod(data.shape[1:], dtype=int))
+            places[column] = data.id.get_offset() + row * size, size
+    assert set(places) == set(program.columns(copied, table))
+    for column, (offset, size) in places.items():
+        for byte, bit in ((0, 0x01), (size - 1, 0x80)):
+            with open(copied, "r+b") as file:
+                file.seek(offset + byte)
+                before = file.read(1)
+                file.seek(offset + byte)
+                file.write(bytes([before[0] ^ bit]))
+            result = program.run("verify", copied)
+            assert result.code == 1 and f"{table}, row {row} (id " in result.out, f"{column}, byte {byte}: {result}"
+            assert "the checksum does not fit" in result.out and "terminate" not in result.err, f"{column}: {result}"
+            with open(copied, "r+b") as file:
+                file.seek(offset + byte)
+                file.write(before)
+    program.run_well("verify", copied)
 
 
 def test_verify_finds_a_duplicate(copied):
@@ -176,6 +196,42 @@ def test_verify_finds_a_duplicate(copied):
             table[name][5] = table[name][4]
     result = program.run("verify", copied)
     assert result.code == 1 and "duplicate of row 4" in result.out, str(result)
+
+
+def test_verify_finds_one_id_with_two_results(copied):
+    with h5py.File(copied, "r+") as file:
+        table = file["experiments"]
+        loss = table["loss"][:]
+        second = int(np.flatnonzero(loss != loss[4])[-1])
+        table["id"][second] = table["id"][4]
+    result = program.run("verify", copied)
+    assert result.code == 1 and f"experiments, row {second} (id " in result.out, str(result)
+
+
+def test_verify_finds_a_truncated_file_and_a_foreign_schema(copied):
+    whole = copied.read_bytes()
+    for size in (0, 50, 3000, len(whole) // 2, len(whole) - 1):
+        copied.write_bytes(whole[:size])
+        result = program.run("verify", copied)
+        assert result.code == 1 and "truncated" in result.out, f"{size} bytes: {result}"
+    copied.write_bytes(whole)
+    with h5py.File(copied, "r+") as file:
+        file.attrs["cmsweep_schema"] = np.array(999, dtype=file.attrs["cmsweep_schema"].dtype)
+    result = program.run("verify", copied)
+    assert result.code == 1 and "store schema 999, this cmsweep reads schema 1" in result.out, str(result)
+
+
+def test_damaged_labels_are_mended(finished, tmp_path):
+    folder = tmp_path / "mended"
+    shutil.copytree(finished[0].parent, folder)
+    store = folder / "out" / "finished.h5"
+    with h5py.File(store, "r+") as file:
+        file["experiments/seed"][5] += 1
+    assert program.run("verify", store).code == 1
+    assert "everything is done" in program.run_well(folder / "sweep.toml").err
+    program.run_well("verify", store)
+    program.assert_same_results(store, finished[1])
+    program.assert_rows_kept(program.labelled_rows(finished[1]), program.labelled_rows(store))
 
 
 def test_a_damaged_row_is_computed_again(finished, tmp_path):
@@ -194,6 +250,27 @@ def test_a_damaged_row_is_computed_again(finished, tmp_path):
     changed = [key[0] for key, entry in program.labelled_rows(store).items()
                if entry["seconds"].tobytes() != program.labelled_rows(finished[1])[key]["seconds"].tobytes()]
     assert set(changed) <= {identity}
+
+
+# ---- runs
+
+def test_every_start_is_recorded_and_a_full_table_of_them_grows(world, finished, tmp_path):
+    folder = tmp_path / "runs"
+    shutil.copytree(finished[0].parent, folder)
+    store = folder / "out" / "finished.h5"
+    with h5py.File(store, "r+") as file:
+        runs = file["runs"]
+        assert len(runs["started"]) == 64 and runs["outcome"][0] == b"done" and np.isnan(runs["started"][1])
+        runs["started"][1:] = np.arange(1, 64)  # as after 64 starts
+    before = program.columns(finished[1], "experiments")
+    config = world.sweep("finished")
+    config["sweep"]["seeds"].append(2)
+    program.run_well(worlds.write(config, folder))
+    with h5py.File(store, "r") as file:
+        runs = file["runs"]
+        assert len(runs["started"]) == 128 and list(runs["started"][1:64]) == list(range(1, 64))
+        assert runs["outcome"][64] == b"done" and runs["started"][64] > 1e9 and np.isnan(runs["started"][65])
+    assert len(program.columns(store, "experiments")["id"]) > len(before["id"])
 
 
 # ---- export

@@ -1,14 +1,13 @@
 """Stopping, killing, continuing, growing and shrinking: no finished result is lost, none is computed twice."""
 import copy
 import json
-import os
 import random
 import re
 import shutil
 import signal
-import subprocess
 import time
 
+import h5py
 import pytest
 
 import program
@@ -66,11 +65,6 @@ def test_the_walltime_stops_the_sweep_and_it_continues(world, undisturbed):
 
 # ---- killed
 
-def descendants(pid: int) -> list[int]:
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
-    return [entry for child in map(int, children) for entry in (child, *descendants(child))]
-
-
 @pytest.mark.parametrize("orphans", [False, True], ids=["all_at_once", "mpirun_alone"])
 def test_kills_at_random_moments_lose_nothing(world, undisturbed, orphans):
     """The moments are drawn once for ever; where mpirun alone is killed, its ranks go on for a while, and the next start waits."""
@@ -86,12 +80,7 @@ def test_kills_at_random_moments_lose_nothing(world, undisturbed, orphans):
             time.sleep(0.02)
         time.sleep(draw.uniform(0, 0.4))
         finished = process.poll() is not None
-        ranks = [] if orphans else descendants(process.pid)
-        for pid in [process.pid, *ranks]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        program.kill(process.pid, *([] if orphans else program.descendants(process.pid)))
         process.wait()
         process.stdout.close()
         process.stderr.close()
@@ -123,13 +112,9 @@ def test_a_long_trajectory_that_gets_on_is_not_to_blame_for_kills(world):
     side = worlds.store_of(file, config).with_suffix(".d")
     seen = set()
     for _ in range(3):
-        for number in (signal.SIGUSR1, signal.SIGKILL, signal.SIGUSR1):
-            process = program.start(file)
-            flights = time.time()
-            program.wait_for(lambda: any(entry.stat().st_mtime > flights for entry in side.glob("flight/*")), process)
-            time.sleep(0.3)
-            process.send_signal(number)
-            assert program.finish(process).code == (75 if number == signal.SIGUSR1 else -signal.SIGKILL)
+        for name, code in (("USR1", 75), ("KILL", -signal.SIGKILL), ("USR1", 75)):
+            result = program.run(file, fault=f"event=train.step;at=5;signal={name}")
+            assert result.code == code, str(result)
         suspects = json.loads((side / "suspects.json").read_text())
         assert [entry["ends"] for entry in suspects] == [1], suspects
         seen.add(suspects[0]["progress"])
@@ -152,7 +137,10 @@ def test_a_second_sweep_on_the_same_store_is_refused(world, undisturbed):
         assert f"process {first.pid} on " in second.err
         assert second.err.count("\n") == 1, "one message"
         assert program.digest(store) == before
-        # Looking is allowed.
+        # Looking is allowed, writing is not.
+        with pytest.raises(OSError):
+            h5py.File(store, "r+")
+        assert program.committed(store) > 0 or program.has_results(store)
         assert "pending" in program.run_well("status", store).out
         program.run_well("plan", file)
     finally:
@@ -253,7 +241,7 @@ def test_growing_an_axis_computes_only_what_is_new(copied, world, grow):
         assert new.keys() == {key for key, row in grown.items() if row["in_plan"]}
         for key, row in new.items():
             for name in row.keys() - program.HOW_IT_WAS_MADE - {"pair", "method", "setting", "target", "layer", "model", "metric", "probe",
-                                                                "site", "model_a", "model_b"}:  # codes; the names are in the key
+                                                                "site", "model_a", "model_b", "label_check"}:  # codes; the names are in the key
                 assert program.same_values(row[name], grown[key][name]), f"{table}/{name} of {key}"
 
 

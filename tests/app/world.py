@@ -105,6 +105,13 @@ class World:
             "pretrain": {"corpus": ["code", "math", "prose"], "steps": 150, "batch": 8, "learning_rate": 4e-3},
         }
 
+    def make_base(self, run) -> "World":
+        """The program itself makes the base, through [pretrain]; `run` runs it with a config."""
+        run(write(self.pretraining(), self.root, "base.toml"))
+        (folder,) = (self.root / "made" / "base.d" / "base").iterdir()
+        folder.rename(self.base)
+        return self
+
     def sweep(self, name: str = "tiny") -> dict:
         """A grid that takes a second or two: everything cheap, one trained method."""
         return copy.deepcopy({

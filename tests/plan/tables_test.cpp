@@ -39,7 +39,7 @@ Record example() {
 
 TEST(Tables, start_with_the_common_columns) {
     const std::vector<std::string> common{"id",      "in_plan", "status",  "commit",   "message",
-                                          "attempt", "rank",    "seconds", "retryable"};
+                                          "attempt", "rank",    "seconds", "retryable", "label_check", "note_check"};
     for (const auto& table : all_tables()) {
         ASSERT_GE(table.columns.size(), common.size()) << table.name;
         for (std::size_t i = 0; i < common.size(); ++i) EXPECT_EQ(table.columns[i].name, common[i]) << table.name;

@@ -421,6 +421,48 @@ TEST(Master, ReportsAWorkerWithoutSafePointOnceAndItsReturn) {
     EXPECT_EQ(run.last().events[0].kind, SweepEvent::Kind::recovered);
 }
 
+TEST(Master, GivesUpAHangingRankOnlyWhenNothingElseIsLeft) {
+    auto options = quick();
+    options.task_timeout = 60;
+    Driven run({make_task("stuck", TaskKind::merge, 2e9), make_task("other", TaskKind::merge, 1e9)}, 2, options);
+    run.step(0);
+    run.alive(2, 100);
+    run.step(130);
+    EXPECT_FALSE(run.last().abandoned) << "rank 2 works on";
+    run.finish(2, "other", 140);
+    run.alive(2, 140);
+    run.step(141);  // rank 1 is silent for longer than twice the limit
+    EXPECT_TRUE(run.last().abandoned);
+    ASSERT_EQ(run.last().blocked.size(), 1u);
+    const auto& blocked = run.last().blocked[0];
+    EXPECT_EQ(blocked.label, "stuck");
+    EXPECT_TRUE(blocked.timed_out && blocked.retryable);
+    EXPECT_THAT(blocked.reason, testing::AllOf(HasSubstr("no safe point for 2 min 21 s in rank 1"), HasSubstr("run.task_timeout is 1 min")));
+}
+
+TEST(Master, InTheWorkersOwnProcessGivesNobodyUp) {
+    auto options = quick();
+    options.task_timeout = 60;
+    options.gives_up = false;
+    Driven run({make_task("slow", TaskKind::merge, 1e9)}, 1, options);
+    run.step(0);
+    run.step(500);
+    EXPECT_EQ(run.last().events.size(), 1u) << "it is reported";
+    EXPECT_FALSE(run.last().abandoned);
+}
+
+TEST(Master, AHangingRankDelaysAStopUntilItIsOverdue) {
+    auto options = quick();
+    options.task_timeout = 60;
+    Driven run({make_task("stuck", TaskKind::merge, 1e9)}, 2, options);
+    run.step(0);
+    run.master().stop();
+    run.step(59);
+    EXPECT_FALSE(run.last().abandoned);
+    run.step(61);
+    EXPECT_TRUE(run.last().abandoned);
+}
+
 TEST(Master, ProgressCountsResultsByKindAndNamesWhatRuns) {
     Driven run({make_task("train", TaskKind::specialise, 5e9), make_task("rows", TaskKind::merge, 4e9, {}, {}, 10),
                 make_task("last", TaskKind::merge, 1e9)},

@@ -116,6 +116,35 @@ TEST(FlightRecord, IsFoundAfterAKillAndGoneAfterAnOrderlyEnd) {
     EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
+TEST(FlightRecord, OfATaskThatAPlannedStopCutShortIsNoReproachUnlessItCrashed) {
+    TemporaryFolder folder;
+    const auto die_after_stop = [&](int rank, int number, bool of_all = false) {
+        const pid_t child = fork();
+        if (child == 0) {
+            FlightRecord record(folder.path(), rank);
+            record.catch_crashes();
+            record.begin(kTask, false);
+            note_planned_stop(of_all);
+            raise(number);
+        }
+        int status = 0;
+        waitpid(child, &status, 0);
+        return WTERMSIG(status);
+    };
+    ASSERT_EQ(die_after_stop(1, SIGKILL), SIGKILL);
+    EXPECT_THAT(read_flights(folder.path()), IsEmpty());
+    ASSERT_EQ(die_after_stop(2, SIGSEGV), SIGSEGV);
+    EXPECT_EQ(read_flights(folder.path()).size(), 1U);
+    remove_flights(folder.path());
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+    // The next run starts with nothing planned; what one rank was asked is not what another one was.
+    { FlightRecord(folder.path(), 1).begin(kTask, false); }
+    ASSERT_EQ(die_after_stop(2, SIGKILL), SIGKILL);
+    EXPECT_EQ(read_flights(folder.path()).size(), 1U);
+    ASSERT_EQ(die_after_stop(2, SIGKILL, true), SIGKILL);
+    EXPECT_THAT(read_flights(folder.path()), IsEmpty());
+}
+
 // A child process, since each signal ends it.
 class CrashTest : public testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Signals, CrashTest, testing::Values(SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT));

@@ -32,6 +32,10 @@ private:
     int descriptor_ = -1;
 };
 
+/// From now on an end of this rank, or of all, is somebody's will: a task that it cuts short is not to blame. Needs a FlightRecord,
+/// does nothing without. Async-signal-safe.
+void note_planned_stop(bool of_all_ranks);
+
 /// A task that was in flight at an unclean end.
 struct Flight {
     Id task;
@@ -39,7 +43,7 @@ struct Flight {
     bool alone = false;   ///< nothing else ran
     std::string crash;    ///< the signal, if this rank left a crash record: "SIGSEGV"
 };
-/// All flights of the folder; torn notes are left out.
+/// All flights of the folder; torn notes are left out, and where a stop was planned those without a crash record.
 std::vector<Flight> read_flights(const std::filesystem::path& folder);
 /// Forgets them, once they have been counted.
 void remove_flights(const std::filesystem::path& folder);

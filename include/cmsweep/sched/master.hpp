@@ -23,7 +23,8 @@ namespace cmsweep {
 /// Times are seconds on the master's clock, which starts at 0 with the run.
 struct MasterOptions {
     double commit_seconds = 5;    ///< least time between commits
-    double task_timeout = 7200;   ///< time without a safe point after which a worker is reported
+    double task_timeout = 7200;   ///< time without a safe point after which a worker is reported; after twice that it is given up
+    bool gives_up = true;         ///< false where the master lives in the worker's process: who can ask does not hang
     double deadline = std::numeric_limits<double>::infinity();  ///< stop here; nothing is started that would not be done by then
     int queue_ahead = 1;          ///< tasks that wait at a worker behind the running one
     double queue_below = 2;       ///< only tasks shorter than this many seconds are sent ahead, and behind such tasks only
@@ -94,6 +95,10 @@ struct SweepEvent {
 /// of work by kind of task. Short tasks are sent one ahead of need; nothing is sent ahead when few are left, nor
 /// behind long ones, so that no worker sits on work that an idle one could do.
 ///
+/// A rank that reaches no safe point cannot be interrupted, and no commit is possible without it. So it is given up only when
+/// nothing else is left to do: at a stop once it is overdue, else after twice task_timeout. Its task counts as failed once, and the
+/// run must be ended from outside; what the others have finished is in their journals.
+///
 /// Suspects run one at a time with nothing else in flight, when nothing else is ready, so that a process's death can only be
 /// theirs and costs little.
 ///
@@ -123,6 +128,7 @@ public:
         std::string reason;      ///< names the task that failed
         bool retryable = false;  ///< as the cause is
         bool quarantined = false;  ///< the task itself, not one that needs it
+        bool timed_out = false;    ///< likewise
     };
     /// What the owner has to do, in this order.
     struct Step {
@@ -132,6 +138,7 @@ public:
         bool commit = false;           ///< join the collective commit, then call committed()
         bool finished = false;         ///< do the last commit if `last_commit`, and leave
         bool last_commit = false;
+        bool abandoned = false;        ///< ranks hang and nobody else has work: `blocked` has their tasks; end this run by force
     };
     /// Call after every message and at least every 0.1 s.
     Step step(double now);
@@ -196,6 +203,7 @@ private:
     void quarantine(std::size_t i, const std::string& reason);
     void run_round(double now, Step& step);
     void watch(double now, Step& step);
+    void give_up(double now, Step& step);
     bool idle() const;
     Progress::Counts all_counts() const;
     void to_all(const Message& message, Step& step) const;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <stdexcept>
 #include <vector>
 
 #include "cmsweep/plan/task.hpp"
@@ -27,9 +28,15 @@ struct Sweep {
     SweepHooks hooks;
 };
 
+/// Some ranks hang; their tasks' failures are stored. The caller must end all ranks by force.
+class HungRanks : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
 /// [collective: rank 0 of at least 2, while every other rank calls run_worker] `add` stores the failures of tasks that
 /// cannot start. All ranks return the same outcome after the last commit; none was made if there is a fault. Throws what
-/// commit() throws; the caller must abort the other ranks then.
+/// commit() throws, and HungRanks; the caller must abort the other ranks then.
 SweepOutcome run_master(Sweep sweep, Transport& transport, ResultSink& sink, Worker::AddRecord add);
 
 /// [collective] Every rank but 0.

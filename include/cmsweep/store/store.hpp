@@ -24,7 +24,8 @@ struct StoreIdentity {
 
 /// Exclusive right to a sweep: locks on <output>.lock and, shared, on the store; see STORE.md "Life of a store" 1.
 /// Rank 0 takes it before anything is read or written; throws InputError naming the owner if it is held (after waiting
-/// up to `patience` seconds for orphans of a killed run).
+/// up to `patience` seconds for orphans of a killed run). Where the file system has no locks, or CMSWEEP_LOCKS=owner-file is in the
+/// environment, <output>.owner with a heartbeat takes their place.
 class StoreLock {
 public:
     StoreLock(const std::filesystem::path& output, double patience);
