@@ -5,7 +5,9 @@
 
 #include "cmsweep/base/checkpoint.hpp"
 #include "cmsweep/base/error.hpp"
+#include "cmsweep/base/files.hpp"
 #include "cmsweep/base/tokenizer.hpp"
+#include "input_cache.hpp"
 
 namespace cmsweep {
 namespace {
@@ -69,6 +71,7 @@ Inputs read_inputs(const Config& config, const std::string& device) {
     Inputs inputs;
     std::vector<std::string> problems;
     inputs.facts.device = device;
+    InputCache cache(config.side_folder() / "cache");
 
     // The models first: their vocabulary decides whether the corpora's tokens fit.
     bool geometry_known = false;
@@ -79,7 +82,7 @@ Inputs read_inputs(const Config& config, const std::string& device) {
         collecting(problems, config.model.where, [&] {
             const Checkpoint checkpoint(config.model.checkpoint);
             inputs.facts.geometry = checkpoint.geometry();
-            inputs.facts.base = checkpoint.digest();
+            inputs.facts.base = cache.digest(checkpoint);
             geometry_known = true;
         });
     }
@@ -95,7 +98,7 @@ Inputs read_inputs(const Config& config, const std::string& device) {
                     }
                     throw InputError(folder + ": another shape than the base's: " + differences);
                 }
-                inputs.facts.loaded[{specialist.name, degree}] = checkpoint.digest();
+                inputs.facts.loaded[{specialist.name, degree}] = cache.digest(checkpoint);
             });
         }
     }
@@ -115,7 +118,7 @@ Inputs read_inputs(const Config& config, const std::string& device) {
     for (const auto& corpus : config.corpora) {
         if (reads_text(corpus) && !tokenizer) continue;  // reported above
         collecting(problems, "", [&] {
-            Corpus read = read_corpus(source_of(corpus), tokenizer.get(), gap);
+            Corpus read = cache.corpus(source_of(corpus), tokenizer.get(), tokenizer_folder, gap);
             CorpusFacts facts;
             for (const Split split : kSplits) {
                 const TokenSplit& tokens = read[split];
@@ -151,8 +154,8 @@ Inputs read_inputs(const Config& config, const std::string& device) {
         if (!config.grid) continue;
         for (const auto& target : config.grid->targets) {
             if (target == training) continue;
-            const Overlap overlap = measure_overlap(text, inputs.corpora.at(target)[Split::test], tokenizer.get());
-            inputs.overlaps.push_back({training, target, overlap.share});
+            const double share = cache.overlap(text, inputs.corpora.at(target)[Split::test], tokenizer.get(), tokenizer_folder);
+            inputs.overlaps.push_back({training, target, share});
         }
     }
     if (!problems.empty()) throw InputError(problems);
@@ -166,6 +169,7 @@ Inputs read_inputs(const Config& config, const std::string& device) {
     inputs.job.device = device;
     inputs.job.context = config.evaluate.context > 0 ? config.evaluate.context : inputs.facts.geometry.context;
     inputs.job.keep_checkpoints = config.run.keep_checkpoints;
+    inputs.to_remember = cache.learned();
     return inputs;
 }
 
@@ -173,6 +177,7 @@ void write_tokens(const Inputs& inputs) {
     for (const auto& [name, corpus] : inputs.corpora) {
         for (const Split split : kSplits) write_split(inputs.job.tokens_folder(), corpus[split]);
     }
+    for (const auto& [file, text] : inputs.to_remember) write_atomically(file, text);
 }
 
 }  // namespace cmsweep

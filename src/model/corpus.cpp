@@ -23,6 +23,13 @@ Split split_of(double value, double holdout) {
     return value < holdout / 2 ? Split::select : Split::test;
 }
 
+std::vector<fs::path> without_excluded(std::vector<fs::path> files, const std::vector<std::string>& exclude) {
+    std::erase_if(files, [&](const fs::path& file) {
+        return std::any_of(exclude.begin(), exclude.end(), [&](const std::string& e) { return glob_matches(e, file.string()); });
+    });
+    return files;
+}
+
 /// The state of reading one corpus: what was found so far, and what is wrong.
 class CorpusReader {
 public:
@@ -100,9 +107,7 @@ private:
                 matches = glob(pattern);
                 if (matches.empty()) throw InputError("no file matches \"" + pattern + "\"");
             });
-            for (const fs::path& file : matches) {
-                const auto excludes = [&](const std::string& e) { return glob_matches(e, file.string()); };
-                if (std::any_of(exclude.begin(), exclude.end(), excludes)) continue;
+            for (const fs::path& file : without_excluded(matches, exclude)) {
                 if (seen.insert(file).second) files.push_back(file);
             }
         }
@@ -248,6 +253,26 @@ double split_value(std::string_view document) {
     hasher.add("cmsweep split\n");  // the salt: changing it moves every held-out document
     hasher.add(document);
     return static_cast<double>(hasher.digest().high >> 11) * 0x1p-53;
+}
+
+std::map<std::string, std::vector<std::filesystem::path>> corpus_files(const CorpusSource& source) {
+    std::map<std::string, std::vector<std::filesystem::path>> found;
+    const auto match = [&](const char* role, const std::vector<std::string>& patterns, const std::vector<std::string>& exclude) {
+        std::vector<std::filesystem::path> matches;
+        for (const std::string& pattern : patterns) {
+            for (auto& file : glob(pattern)) matches.push_back(std::move(file));
+        }
+        found[role] = without_excluded(matches, exclude);
+    };
+    match("files", source.files, source.exclude);
+    match("select_files", source.select_files, {});
+    match("test_files", source.test_files, {});
+    const std::map<std::string, std::string> token_files{
+        {"tokens", source.tokens}, {"select_tokens", source.select_tokens}, {"test_tokens", source.test_tokens}};
+    for (const auto& [role, file] : token_files) {
+        if (!file.empty()) found[role] = {file};
+    }
+    return found;
 }
 
 Corpus read_corpus(const CorpusSource& source, const Tokenizer* tokenizer, std::int64_t gap) {

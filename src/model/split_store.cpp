@@ -102,6 +102,22 @@ StoredSplit::StoredSplit(const std::filesystem::path& folder, const Id& digest)
     check(increasing && (size_ == 0 || document_starts_.back() < size_), "its document starts are not increasing");
 }
 
+TokenSplit read_split(const std::filesystem::path& folder, const Id& digest) {
+    const StoredSplit stored(folder, digest);
+    TokenSplit split;
+    split.digest = digest;
+    split.document_starts.assign(stored.document_starts().begin(), stored.document_starts().end());
+    split.tokens.reserve(stored.size());
+    std::vector<std::int64_t> chunk;
+    for (std::uint64_t at = 0; at < stored.size(); at += chunk.size()) {
+        chunk.resize(std::min<std::uint64_t>(std::uint64_t{1} << 16, stored.size() - at));
+        stored.copy(at, chunk);
+        for (const auto token : chunk) split.tokens.push_back(static_cast<std::uint32_t>(token));
+    }
+    if (digest_of(split) != digest) throw InputError(path_of(folder, digest).string() + ": damaged: its tokens are not those of its digest");
+    return split;
+}
+
 std::uint32_t StoredSplit::token(std::uint64_t index) const {
     std::int64_t value = 0;
     copy(index, {&value, 1});

@@ -1,6 +1,7 @@
 """Stopping, killing, continuing, growing and shrinking: no finished result is lost, none is computed twice."""
 import copy
 import json
+import os
 import random
 import re
 import shutil
@@ -318,3 +319,76 @@ def test_order_and_comments_mean_nothing(copied):
         assert after.keys() == before[table].keys()
         program.assert_rows_kept(before[table], after)
         assert all(row["in_plan"] for row in after.values())
+
+
+# ---- files that are not read again
+
+def make_old(*folders):
+    """Files count as settled some seconds after their last change."""
+    for folder in folders:
+        for file in folder.rglob("*"):
+            if file.is_file():
+                os.utime(file, (1_600_000_000, 1_600_000_000))
+
+
+def change_in_place(file, offset):
+    """One byte of the same file, which keeps its size, time and inode."""
+    times = file.stat()
+    with open(file, "r+b") as opened:
+        opened.seek(offset)
+        before = opened.read(1)
+        opened.seek(offset)
+        opened.write(bytes([before[0] ^ 1]))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    after = file.stat()
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (times.st_size, times.st_mtime_ns, times.st_ino)
+
+
+@pytest.mark.parametrize("kind", ["text", "checkpoint"])
+def test_unchanged_files_are_not_read_again_and_changed_ones_are_noticed(world, tmp_path, kind):
+    config = world.sweep("cached")
+    config["sweep"]["seeds"] = [0]
+    shutil.copytree(world.text, tmp_path / "text")
+    shutil.copytree(world.base, tmp_path / "base")
+    for corpus in config["corpus"]:
+        corpus["files"] = [tmp_path / "text" / corpus["name"] / "*"]
+    config["model"]["checkpoint"] = tmp_path / "base"
+    make_old(tmp_path / "text", tmp_path / "base")
+    file = worlds.write(config, tmp_path)
+    store = worlds.store_of(file, config)
+    program.run_well(file)
+    changed = tmp_path / "text" / "code" / "03.txt" if kind == "text" else tmp_path / "base" / "model.safetensors"
+    change_in_place(changed, 700 if kind == "text" else changed.stat().st_size - 4)
+    assert set(to_compute(program.run_well("plan", file)).values()) == {0}, "it was not read again"
+    os.utime(changed, (1_600_000_001, 1_600_000_001))
+    announced = to_compute(program.run_well("plan", file))
+    assert announced["training"] == (1 if kind == "text" else 2) and announced["experiments"] > 0
+    program.run_well(file)
+    assert set(to_compute(program.run_well("plan", file)).values()) == {0}
+    # The same as by a sweep that knows nothing of earlier ones.
+    fresh = worlds.write({**config, "sweep": {**config["sweep"], "output": "fresh/cached"}}, tmp_path, "fresh.toml")
+    program.run_well(fresh)
+    new = program.labelled_rows(tmp_path / "fresh" / "cached.h5")
+    mended = {key: row for key, row in program.labelled_rows(store).items() if row["in_plan"]}
+    assert new.keys() == mended.keys() and all(program.same_values(new[key]["loss"], mended[key]["loss"]) for key in new)
+
+
+def test_lost_or_damaged_caches_are_made_anew(world, tmp_path):
+    config = world.sweep("caches")
+    config["sweep"]["seeds"] = [0]
+    shutil.copytree(world.text, tmp_path / "text")
+    for corpus in config["corpus"]:
+        corpus["files"] = [tmp_path / "text" / corpus["name"] / "*"]
+    make_old(tmp_path / "text", world.base)
+    file = worlds.write(config, tmp_path)
+    cache = worlds.store_of(file, config).with_suffix(".d") / "cache"
+    program.run_well(file)
+    entries, tokens = list((cache / "inputs").iterdir()), list((cache / "tokens").iterdir())
+    assert entries and tokens
+    for damage in (lambda entry: entry.write_text("{"), lambda entry: entry.write_text('{"value": 3}'), lambda entry: entry.unlink()):
+        for entry in (cache / "inputs").iterdir():
+            damage(entry)
+        assert set(to_compute(program.run_well("plan", file)).values()) == {0}
+    for split in tokens:
+        split.write_bytes(split.read_bytes()[:-1] + b"x")
+    assert set(to_compute(program.run_well("plan", file)).values()) == {0}

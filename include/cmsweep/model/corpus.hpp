@@ -65,6 +65,10 @@ struct Corpus {
 /// matches, unreadable or malformed files, no text at all).
 Corpus read_corpus(const CorpusSource& source, const Tokenizer* tokenizer, std::int64_t gap);
 
+/// Every file that read_corpus() would read, in its order, by role ("files", "select_files", "tokens", …). Patterns that match nothing give
+/// nothing. Throws InputError for folders that cannot be listed.
+std::map<std::string, std::vector<std::filesystem::path>> corpus_files(const CorpusSource& source);
+
 /// The splitting rule alone: 0 <= value < 1 of a document's content; held out if < holdout, of that the lower half select.
 double split_value(std::string_view document);
 
@@ -82,6 +86,9 @@ Overlap measure_overlap(const TokenSplit& training, const TokenSplit& target, co
 /// it is not there); StoredSplit maps it.
 void write_split(const std::filesystem::path& folder, const TokenSplit& split);
 
+/// What write_split() wrote, but for the hashes of documents. Throws InputError: not there, or not what `digest` says.
+TokenSplit read_split(const std::filesystem::path& folder, const Id& digest);
+
 class StoredSplit {
 public:
     /// Throws InputError: not there, or damaged (header, size, document starts; tokens are not hashed again).
@@ -93,6 +100,7 @@ public:
     /// Index of the document that holds token `index`.
     std::uint64_t document_at(std::uint64_t index) const;
     std::uint64_t documents() const { return document_starts_.size(); }
+    std::span<const std::uint64_t> document_starts() const { return document_starts_; }
     const Id& digest() const { return digest_; }
 
 private:
