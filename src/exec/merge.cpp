@@ -79,13 +79,14 @@ void Executor::merge(const Task& task, TaskContext& context) {
         }
     };
 
-    // Similarity of the merged model's own stream to each member and to the base, block by block.
-    const auto similarity_after = [&](const Predictor& predictor, Record& record) {
+    // Similarity of the merged model's own stream to each member and to the base, block by block. Returns why values are
+    // missing.
+    const auto similarity_after = [&](const Predictor& predictor, Record& record) -> std::string {
         const auto& after = payload.at("after_merge");
         const auto& probe = after.at("probe");
         const std::string site = probe.at("sites").at(0);
         const auto own = collect_features(predictor, probe_text(probe), {site}, probe.at("pooling"), device_, job_.precision, input.safe_point);
-        if (own.empty()) return;
+        if (own.empty()) return "";
         const ProbeLayout layout = probe_layout(probe);
         const MetricInfo& metric = *find_metric("cka_debiased");
         const nlohmann::json setting = complete_setting(metric.parameters, nlohmann::json::object());
@@ -99,13 +100,14 @@ void Executor::merge(const Task& task, TaskContext& context) {
         const BlockSource merged = [&](Eigen::Index block) {
             return metric.prepare(blocks_of_own[static_cast<std::size_t>(block)], layout, setting);
         };
+        std::string missing;
         const auto diagonal = [&](const Id& other, std::vector<double>& out) {
             const BlockSource theirs = [&](Eigen::Index block) { return prepared(metric, setting, other, site, block, layout); };
             const auto result =
                 compare_in_tiles(metric, block_count, merged, block_count, theirs, layout, setting, options, same, kTileBytes);
             for (Eigen::Index i = 0; i < block_count; ++i) out.push_back(result.value(i, i));
             const bool undefined = result.value.diagonal().array().isNaN().any();
-            if (undefined && record.message.empty()) record.message = "similarity: " + result.message();
+            if (undefined && missing.empty()) missing = result.message();
         };
         std::vector<double> members, to_base;
         for (const auto& asset : after.at("members")) diagonal(asset, members);
@@ -113,6 +115,7 @@ void Executor::merge(const Task& task, TaskContext& context) {
         const std::int64_t blocks = job_.geometry.blocks;
         record.set("similarity_member", {static_cast<std::int64_t>(after.at("members").size()), blocks}, std::move(members));
         record.set("similarity_base", {blocks}, std::move(to_base));
+        return missing;
     };
 
     const auto deliver = [&](const SettingGroup& group, const Combination& combination,
@@ -125,8 +128,11 @@ void Executor::merge(const Task& task, TaskContext& context) {
         shared.set("parameters_trained", static_cast<double>(cost.trained));
         shared.set("target_tokens", static_cast<double>(cost.target_tokens));
         shared.set("flops_per_token", cost.flops_per_token);
-        if (!combination.notes.empty()) shared.message = combination.notes.dump();
-        if (compares) similarity_after(*combination.predictor, shared);
+        nlohmann::json notes = combination.notes;
+        if (const std::string missing = compares ? similarity_after(*combination.predictor, shared) : ""; !missing.empty()) {
+            notes["similarity"] = missing;
+        }
+        if (!notes.empty()) shared.message = notes.dump();
         const double shared_seconds = watch.lap() / static_cast<double>(group.items.size());
         for (const auto* item : group.items) {
             Record record = shared;

@@ -59,6 +59,7 @@ CanonicalBlock::CanonicalBlock(const FeatureMatrix& features, const ProbeLayout&
     if (n < 3) throw NumericError("n = " + std::to_string(n) + " rows: canonical correlations need at least 3");
     const Eigen::MatrixXd x = centred_features(features);
     const ThinSvd svd = thin_svd(x);
+    warn_of_dominant_row(x);
     const double total = svd.s.squaredNorm();
     if (!(total > 0)) {
         throw NumericError("all n = " + std::to_string(n) + " rows are equal (constant features): similarity is undefined");

@@ -495,12 +495,6 @@ double null_mean(const KernelBlock& a, const KernelBlock& b, const ProbeLayout& 
     return mean_over_permutations(a.windows, b.windows, layout);
 }
 
-std::string dominance(const KernelBlock& block) {
-    if (block.dominant < 0) return "";
-    return "row " + std::to_string(block.dominant) + " holds " +
-           std::to_string(static_cast<int>(std::round(100 * block.dominant_share))) + " % of the variance; the value rests on it";
-}
-
 /// Batches are centred by themselves, so windows that change batch change the matrix: it is formed anew.
 std::vector<Eigen::MatrixXd> permuted_batch_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
                                                      const ProbeLayout& layout, const ComparisonOptions& options, const EntryMask& wanted) {
@@ -546,8 +540,12 @@ ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b
     const bool deletions = options.interval && groups > 1;
     const EntryMask wanted = complete_mask(wanted_entries, result.value.rows(), result.value.cols());
     add_option_messages(result, options, layout, groups);
-    for (std::size_t i = 0; i < a.size(); ++i) result.add_note(dominance(*blocks_a[i]), static_cast<Index>(i), -1);
-    for (std::size_t j = 0; j < b.size(); ++j) result.add_note(dominance(*blocks_b[j]), -1, static_cast<Index>(j));
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        result.add_note(dominance_message(blocks_a[i]->dominant, blocks_a[i]->dominant_share), static_cast<Index>(i), -1);
+    }
+    for (std::size_t j = 0; j < b.size(); ++j) {
+        result.add_note(dominance_message(blocks_b[j]->dominant, blocks_b[j]->dominant_share), -1, static_cast<Index>(j));
+    }
 
     std::vector<std::vector<Index>> places;  // of each permutation: place -> place
     std::vector<Index> place_of(static_cast<std::size_t>(layout.rows()), -1);

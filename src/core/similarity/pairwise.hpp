@@ -29,6 +29,15 @@ struct PairContext {
 /// Base of blocks that are compared pair by pair.
 struct PairBlock : PreparedBlock {
     Id content;
+    std::string warning;  ///< of every comparison with this block; empty: none
+
+protected:
+    /// Warns if one row of the centred features (n x p) rules the value.
+    void warn_of_dominant_row(const Eigen::MatrixXd& centred) {
+        double share = 0;
+        const Index row = dominant_row(centred.rowwise().squaredNorm(), &share);
+        warning = dominance_message(row, share);
+    }
 };
 
 /// Calls figures(x, y, context) for every wanted pair. Equal features have the value 1 exactly.
@@ -39,6 +48,11 @@ ComparisonResult compare_pairwise(const PreparedBlocks& a, const PreparedBlocks&
     const EntryMask wanted = complete_mask(wanted_entries, result.value.rows(), result.value.cols());
     const PairContext context(layout, options);
     add_option_messages(result, options, layout, context.order.groups());
+    const auto add_warning = [&](const PreparedBlock& block, Index row, Index column) {
+        if (const auto* pair_block = dynamic_cast<const PairBlock*>(&block)) result.add_note(pair_block->warning, row, column);
+    };
+    for (std::size_t i = 0; i < a.size(); ++i) add_warning(*a[i], static_cast<Index>(i), -1);
+    for (std::size_t j = 0; j < b.size(); ++j) add_warning(*b[j], -1, static_cast<Index>(j));
     for (std::size_t i = 0; i < a.size(); ++i) {
         for (std::size_t j = 0; j < b.size(); ++j) {
             if (!wanted(static_cast<Index>(i), static_cast<Index>(j))) continue;

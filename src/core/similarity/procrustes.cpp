@@ -19,6 +19,7 @@ struct ScoresBlock : PairBlock {
         check_features(features, layout);
         content = features_id(features);
         scores = centred_features(features);
+        warn_of_dominant_row(scores);
         if (scores.cols() > scores.rows()) {
             const Eigen::HouseholderQR<Eigen::MatrixXd> qr(scores.transpose());
             const Index n = scores.rows();

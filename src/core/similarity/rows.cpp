@@ -129,4 +129,10 @@ Index dominant_row(const Eigen::VectorXd& shares, double* share) {
     return *share > std::max(0.25, 4.0 / static_cast<double>(shares.size())) ? row : -1;
 }
 
+std::string dominance_message(Index row, double share) {
+    if (row < 0) return "";
+    return "row " + std::to_string(row) + " holds " + std::to_string(static_cast<int>(std::round(100 * share))) +
+           " % of the variance; the value rests on it";
+}
+
 }  // namespace cmsweep

@@ -84,4 +84,7 @@ void centred_row(const FeatureMatrix& features, const ColumnCentre& centre, Inde
 /// rests on it; else -1.
 Index dominant_row(const Eigen::VectorXd& shares, double* share);
 
+/// What to say of it; empty for row -1.
+std::string dominance_message(Index row, double share);
+
 }  // namespace cmsweep

@@ -90,12 +90,26 @@ void set_entry(ComparisonResult& result, Eigen::Index row, Eigen::Index column, 
     }
     result.null_mean(row, column) = mean;
     result.null_p95(row, column) = null_quantile_95(figures.permuted);
+    bool no_interval = false;
     if (!figures.deleted.empty()) {
         const Interval interval = jackknife_interval(figures.value, figures.deleted, group_rows);
         result.low(row, column) = interval.low;
         result.high(row, column) = interval.high;
+        no_interval = std::isnan(interval.low);
     }
     result.add_note(figures.message, row, column);
+    if (std::isnan(figures.value)) {
+        if (figures.message.empty()) result.add_note("the value is not a number", row, column);
+        return;
+    }
+    if (no_interval && figures.message.empty()) {
+        result.add_note("without one of the document groups there is no value: no interval", row, column);
+    }
+    if (std::isnan(mean)) {
+        result.add_note(figures.permuted.empty() ? "the null's mean has no formula here and there are no permutations to average; raise similarity.permutations"
+                                                 : "a permutation has no value: no null",
+                        row, column);
+    }
 }
 
 void add_option_messages(ComparisonResult& result, const ComparisonOptions& options, const ProbeLayout& layout, int groups) {
@@ -103,6 +117,7 @@ void add_option_messages(ComparisonResult& result, const ComparisonOptions& opti
         result.add_note("permutations = " + std::to_string(options.permutations) +
                                 ": a 95 % point needs at least 19; null_p95 is left out");
     }
+    if (layout.windows < 2) result.add_note("the probe has one window: there is nothing to permute, the null says nothing");
     if (options.interval && groups < 2) {
         result.add_note(layout.group.empty() ? std::string("the probe has no jackknife groups: no interval")
                                                  : std::string("the probe has one document group: no interval"));

@@ -106,8 +106,8 @@ TEST_P(InTiles, OneAndFourWorkersAgreeBitForBit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Metrics, InTiles,
-                         testing::Values("cka_linear", "cka_debiased", "cka_rbf", "cka_minibatch", "mutual_knn", "cknna", "cca",
-                                         "procrustes", "rsa"),
+                         testing::Values("cka_linear", "cka_debiased", "cka_rbf", "cka_minibatch", "mutual_knn", "cknna", "svcca",
+                                         "pwcca", "cca", "procrustes", "rsa"),
                          [](const auto& tested) { return tested.param; });
 
 TEST(InTilesFailure, ABlockThatCannotBePreparedCostsItsOwnEntriesOnly) {

@@ -77,6 +77,42 @@ TEST_P(KernelFormsAgree, ToTenDigitsInEveryFigure) {
 
 INSTANTIATE_TEST_SUITE_P(Centring, KernelFormsAgree, testing::Combine(testing::Bool(), testing::Values(1, 3)));
 
+TEST(KernelForms, AgreeToTenDigitsOverThousandsOfRows) {
+    Stream stream(4, "many rows");
+    const ProbeLayout layout = layout_of(3000, 1, 32);
+    const FeatureMatrix x = gaussian(stream, 3000, 12);
+    FeatureMatrix y = gaussian(stream, 3000, 10);
+    y.leftCols(6) += x.leftCols(6);
+    y.array() += 1e3F;
+    for (const bool unbiased : {false, true}) {
+        EXPECT_EQ(kernel_form(3000, 12, linear(unbiased)), KernelForm::features);
+        const ComparisonResult tiles = compare_with(linear(unbiased, KernelForm::streamed), {x}, {y}, layout, {0, true});
+        const ComparisonResult features = compare_with(linear(unbiased), {x}, {y}, layout, {0, true});
+        for (const auto figure : {&ComparisonResult::value, &ComparisonResult::null_mean, &ComparisonResult::low, &ComparisonResult::high}) {
+            EXPECT_NEAR((features.*figure)(0, 0), (tiles.*figure)(0, 0), 1e-10);
+        }
+    }
+}
+
+TEST(KernelForms, AHundredThousandTokensNeedMemoryInProportion) {
+    Stream stream(5, "tokens");
+    const Index p = 8;
+    const ProbeLayout layout = layout_of(1000, 100, 32);
+    const FeatureMatrix x = gaussian(stream, layout.rows(), p);
+    FeatureMatrix y = gaussian(stream, layout.rows(), p);
+    y = 0.6F * x + 0.8F * y;
+    const PreparedBlocks blocks = blocks_of({x, y}, layout, linear(true));
+    // Features in float32, the row sums without each of 32 groups and without none, two numbers more a row, and two
+    // 100 x 100 matrices: far from 100,000 x 100,000.
+    EXPECT_LE(blocks[0]->bytes(), static_cast<std::size_t>(layout.rows()) * (p * 4 + 35 * 8) + 2 * 100 * 100 * 8);
+    const ComparisonResult result = compare_kernel({blocks[0]}, {blocks[1]}, layout, {20, true}, {});
+    EXPECT_NEAR(result.value(0, 0), 0.36, 0.02);
+    EXPECT_LT(result.null_p95(0, 0), 0.01);
+    EXPECT_LT(result.low(0, 0), 0.36);
+    EXPECT_GT(result.high(0, 0), 0.36);
+    EXPECT_LT(result.high(0, 0) - result.low(0, 0), 0.05);
+}
+
 TEST(KernelForms, StreamedRbfEqualsKeptRbf) {
     KernelRecipe recipe;
     recipe.function = KernelRecipe::Function::rbf;

@@ -123,8 +123,11 @@ TEST_P(EveryMetric, GivesAValueOrAReasonForFewRowsAndDuplicates) {
         try {
             const ComparisonResult result =
                 compare_two(metric.name, golden_features(1, n, 4), golden_features(2, n, 4), layout, {20, true}, given);
-            if (std::isnan(result.value(0, 0)) || std::isnan(result.low(0, 0))) {
-                EXPECT_NE(result.message(), "") << "n = " << n;
+            for (const auto figure : {&ComparisonResult::value, &ComparisonResult::null_mean, &ComparisonResult::null_p95,
+                                      &ComparisonResult::low, &ComparisonResult::high}) {
+                if (std::isnan((result.*figure)(0, 0))) {
+                    EXPECT_NE(result.message(), "") << "n = " << n;
+                }
             }
         } catch (const NumericError& error) {
             EXPECT_NE(std::string(error.what()).find("n = "), std::string::npos) << error.what();
@@ -139,6 +142,51 @@ TEST_P(EveryMetric, GivesAValueOrAReasonForFewRowsAndDuplicates) {
         EXPECT_TRUE(std::isfinite(result.value(0, 0)));
         EXPECT_TRUE(std::isfinite(result.low(0, 0))) << result.message();
     }
+}
+
+TEST_P(EveryMetric, ALargeCommonMeanChangesNothingWhereColumnsAreCentred) {
+    const FeatureMatrix shifted = (x.array() + 1e4F).matrix();
+    const FeatureMatrix rounded = (shifted.array() - 1e4F).matrix();  // what float32 kept of x at 1e4; exact
+    const ProbeLayout layout = layout_of(60, 1, 6);
+    const ComparisonResult at_mean = compare_two(metric.name, shifted, y, layout, {20, true}, given);
+    const ComparisonResult without = compare_two(metric.name, rounded, y, layout, {20, true}, given);
+    if (metric.name == "mutual_knn" || metric.name == "cknna") {  // directions from the origin, by definition
+        EXPECT_GT(std::abs(at_mean.value(0, 0) - without.value(0, 0)), 1e-3);
+        return;
+    }
+    for (const auto figure : {&ComparisonResult::value, &ComparisonResult::null_mean, &ComparisonResult::null_p95,
+                              &ComparisonResult::low, &ComparisonResult::high}) {
+        // Canonical correlations invert what float32 left of the smallest directions.
+        EXPECT_NEAR((at_mean.*figure)(0, 0), (without.*figure)(0, 0), 1e-9);
+    }
+}
+
+TEST_P(EveryMetric, ARowAHundredTimesTheOthersGivesAValueAndIsNamedWhereItRules) {
+    const std::set<std::string> unaffected{"cka_rbf", "mutual_knn", "cknna", "rsa"};  // bounded kernel; rows at unit length
+    FeatureMatrix far = x;
+    far.row(17) *= 100;
+    const ComparisonResult result = compare_two(metric.name, far, y, layout_of(60, 1, 6), {20, true}, given);
+    for (const auto figure : {&ComparisonResult::value, &ComparisonResult::null_mean, &ComparisonResult::null_p95,
+                              &ComparisonResult::low, &ComparisonResult::high}) {
+        EXPECT_TRUE(std::isfinite((result.*figure)(0, 0))) << result.message();
+    }
+    if (unaffected.contains(metric.name)) {
+        EXPECT_EQ(result.message(), "");
+    } else {
+        EXPECT_NE(result.message().find("A block 0: row 17 holds 9"), std::string::npos) << result.message();
+        const ComparisonResult exchanged = compare_two(metric.name, y, far, layout_of(60, 1, 6), {20, true}, given);
+        EXPECT_NE(exchanged.message().find("B block 0: row 17 holds 9"), std::string::npos) << exchanged.message();
+    }
+}
+
+TEST_P(EveryMetric, NothingIsMissingWithoutAMessage) {
+    // One window: nothing to permute. No permutations: only nulls with a formula.
+    const ComparisonResult one_window = compare_two(metric.name, x, y, layout_of(1, 60, 1), {20, true}, given);
+    EXPECT_TRUE(std::isfinite(one_window.value(0, 0)));
+    EXPECT_NE(one_window.message().find("one window"), std::string::npos) << one_window.message();
+    EXPECT_NE(one_window.message().find("no interval"), std::string::npos) << one_window.message();
+    const ComparisonResult none = compare_two(metric.name, x, y, layout_of(60, 1, 6), {0, true}, given);
+    EXPECT_EQ(std::isnan(none.null_mean(0, 0)), none.message().find("the null's mean has no formula here") != std::string::npos);
 }
 
 INSTANTIATE_TEST_SUITE_P(Metrics, EveryMetric,
