@@ -109,7 +109,8 @@ def similarity(paths, metric, against="pair", probe=None, site=None) -> xr.Datas
 
     Dimensions: comparison ("code ~ math"; coordinates model_a, model_b), degree, seed, layer_a, layer_b. Besides:
     degree_b with against = "self", or where the members of a pair differ in degree; seed_b with against = "seeds".
-    Where nothing was measured there is NaN. `probe` and `site` must be named if the stores have several.
+    Where nothing was measured there is NaN. `probe` and `site` must be named if the stores have several. A metric with
+    other parameters than its defaults is named with them: 'mutual_knn {"k":5}'.
 
     Raises KeyError, naming what there is, if nothing fits.
     """

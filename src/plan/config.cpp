@@ -877,15 +877,15 @@ private:
         }
         auto& metrics = config_.similarity.metrics;
         for (const auto& item : read_one_or_list(*place, problems_, "at least one metric")) {
-            auto metric = read_metric(item, problems_);
-            if (!metric) continue;
-            const bool twice = std::any_of(metrics.begin(), metrics.end(), [&](const MetricConfig& other) {
-                return other.name == metric->name && other.setting == metric->setting;
-            });
-            if (twice)
-                problems_.add(item, "listed twice");
-            else
-                metrics.push_back(std::move(*metric));
+            for (auto& metric : read_metric(item, problems_)) {
+                const bool twice = std::any_of(metrics.begin(), metrics.end(), [&](const MetricConfig& other) {
+                    return other.name == metric.name && other.setting == metric.setting;
+                });
+                if (twice)
+                    problems_.add(item, "listed twice");
+                else
+                    metrics.push_back(std::move(metric));
+            }
         }
     }
 

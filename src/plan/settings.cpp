@@ -126,7 +126,7 @@ MethodTable read_method(TableReader& table, const std::vector<std::string>& corp
     return read;
 }
 
-std::optional<MetricConfig> read_metric(const Place& place, Problems& problems) {
+std::vector<MetricConfig> read_metric(const Place& place, Problems& problems) {
     static const toml::table kNoParameters;
     const auto* node = place.node->as_table();
     TableReader table(node != nullptr ? *node : kNoParameters, place.path, problems, place.line);
@@ -134,32 +134,26 @@ std::optional<MetricConfig> read_metric(const Place& place, Problems& problems) 
     if (!name_place) {
         table.missing("name", "a metric's name; `cmsweep metrics` lists them");
         table.finish(true);
-        return std::nullopt;
+        return {};
     }
     const auto name = read_text(*name_place, problems, "a metric's name, or { name = …, and its parameters }");
-    if (!name) return std::nullopt;
+    if (!name) return {};
     const MetricInfo* metric = find_metric(*name);
     if (metric == nullptr) {
         problems.add(*name_place, "unknown metric" + suggestion(*name, names_of(similarity_metrics())) +
                                       "; `cmsweep metrics` lists them");
-        return std::nullopt;
+        return {};
     }
     bool sound = true;
-    nlohmann::json given = nlohmann::json::object();
+    std::vector<Axis> axes;
     for (const auto& spec : metric->parameters) {
-        const auto parameter = table.find(spec.name);
-        if (!parameter) continue;
-        auto value = to_json_value(*parameter->node);
-        if (const auto problem = spec.problem(value)) {
-            problems.add(*parameter, *problem);
-            sound = false;
-        } else {
-            given[spec.name] = std::move(value);
-        }
+        if (auto axis = read_axis(table, spec, {}, sound)) axes.push_back(std::move(*axis));
     }
     table.finish();
-    if (!sound) return std::nullopt;
-    return MetricConfig{*name, complete_setting(metric->parameters, given)};
+    std::vector<MetricConfig> read;
+    if (!sound) return read;
+    for (auto& setting : multiply_out(metric->parameters, axes)) read.push_back({*name, std::move(setting)});
+    return read;
 }
 
 }  // namespace cmsweep

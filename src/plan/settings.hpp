@@ -24,7 +24,8 @@ struct MethodTable {
 /// `settings_left`: how many settings may still be made; reduced by those of this table.
 MethodTable read_method(TableReader& table, const std::vector<std::string>& corpora, double& settings_left);
 
-/// A metric's name, or a table { name = …, parameters }.
-std::optional<MetricConfig> read_metric(const Place& place, Problems& problems);
+/// A metric's name, or a table { name = …, parameters } with every combination of its arrays, as for methods. Empty if
+/// there was a problem (reported).
+std::vector<MetricConfig> read_metric(const Place& place, Problems& problems);
 
 }  // namespace cmsweep

@@ -95,6 +95,17 @@ def test_similarity_is_labelled(small):
     assert one["model_a"].item() == "code" and data["value"].attrs["units"] == "1"
 
 
+def test_two_settings_of_a_metric_are_two_arrays(tmp_path):
+    store = StoreBuilder("settings", blocks=1)
+    for metric, value in (("mutual_knn", 0.6), ('mutual_knn {"k":5}', 0.4)):
+        store.comparison("code", 100, "math", 100, [[value]], metric=metric)
+    path = store.write(tmp_path / "settings.h5")
+    assert cmsweep_reader.similarity(path, "mutual_knn")["value"].item() == 0.6
+    assert cmsweep_reader.similarity(path, 'mutual_knn {"k":5}')["value"].item() == 0.4
+    with pytest.raises(KeyError, match='mutual_knn {"k":5}'):
+        cmsweep_reader.similarity(path, 'mutual_knn {"k":7}')
+
+
 def test_similarity_names_what_there_is_when_nothing_fits(small):
     with pytest.raises(KeyError, match="cka_debiased, cka_linear"):
         cmsweep_reader.similarity(small, "rsa")

@@ -9,7 +9,8 @@ import program
 import world as worlds
 
 FIGURES = ("value", "null_mean", "null_p95", "low", "high")
-METRICS = ["cka_linear", "cka_debiased", "mutual_knn", "procrustes"]
+METRICS = ["cka_linear", "cka_debiased", {"name": "mutual_knn", "k": [10, 5]}, "procrustes"]
+METRIC_NAMES = ["cka_linear", "cka_debiased", "mutual_knn", 'mutual_knn {"k":5}', "procrustes"]
 
 
 def many_comparisons(world, name: str = "similar") -> dict:
@@ -59,7 +60,8 @@ def test_one_and_four_ranks_store_the_same_bits(stores):
 def test_everything_that_was_asked_for_is_compared(stores):
     rows = comparisons(stores[1])
     # Per seed: 3 pairs, 2 x 2 with the base, 2 x 3 of themselves; and between the seeds 2 x 2.
-    assert len(rows) == (2 * (3 + 4 + 6) + 4) * len(METRICS) * 2 * 2
+    assert len(rows) == (2 * (3 + 4 + 6) + 4) * len(METRIC_NAMES) * 2 * 2
+    assert sorted(program.names_of(stores[1], "metric")) == sorted(METRIC_NAMES)
     assert ("code", 10, 0, "code", 10, 1, "cka_linear", "record", "mlp_output") in rows
     for key, row in rows.items():
         for figure in FIGURES:
@@ -70,6 +72,15 @@ def test_everything_that_was_asked_for_is_compared(stores):
     assert (np.diag(at_base["value"]) == 1).all()  # degree 0 is the base on both sides
     trained = rows["code", 20, 0, "base", 0, 0, "cka_debiased", "record", "residual"]
     assert (trained["value"] < 1).all()
+
+
+def test_two_settings_of_a_metric_are_told_apart(stores):
+    rows = comparisons(stores[1])
+    pairs = [(row, rows[*key[:6], 'mutual_knn {"k":5}', *key[7:]]) for key, row in rows.items() if key[6] == "mutual_knn"]
+    assert any((ten["value"] != five["value"]).any() for ten, five in pairs)
+    for ten, five in pairs:
+        assert (ten["null_mean"] > five["null_mean"]).all()  # k / (n - 1)
+    program.run_well("verify", stores[1])
 
 
 def read_features(path) -> dict:
@@ -117,6 +128,29 @@ def test_growing_and_reordering_the_sweep_changes_no_bit(world, stores):
         assert same_bits(row, grown[key]), key
         kept += 1
     assert kept > 0.8 * len(small)
+
+
+def test_a_similarity_that_is_not_defined_is_recorded_with_its_reason(world):
+    """Three windows are too few for the unbiased forms: comparisons fail with the reason, merged rows say why it is missing."""
+    config = world.sweep("few")
+    config["grid"]["method"] = [{"name": "slerp", "alpha": [0.5]}, {"name": "average", "alpha": [0.5]}]
+    config["similarity"].update(windows=3, metrics=["cka_linear", "cka_debiased"], after_merge=True)
+    file = worlds.write(config, world.root / "few")
+    result = program.run(file)
+    assert result.code == 1, result
+    store = worlds.store_of(file, config)
+    for key, row in comparisons(store).items():
+        assert np.isnan(row["value"]).all() == (key[6] == "cka_debiased")
+    data = program.columns(store, "similarity")
+    failed = data["status"] == program.FAILED
+    assert failed.any() and all("needs at least 4" in message.decode() for message in data["message"][failed])
+    data = program.columns(store, "experiments")
+    methods = program.names_of(store, "method")
+    merged = [row for row in range(len(data["id"])) if methods[data["method"][row]] in ("slerp", "average")]
+    assert merged
+    for row in merged:
+        assert data["status"][row] == program.DONE and np.isnan(data["similarity_base"][row]).all()
+        assert "needs at least 4" in json.loads(data["message"][row])["similarity"]
 
 
 def test_like_blocks_have_the_values_of_the_full_matrix(world, stores):

@@ -666,6 +666,11 @@ TEST(ConfigSimilarity, ChecksItsValues) {
                 ElementsAre(HasSubstr("similarity.metrics[0].wdth: unknown key")));
     EXPECT_THAT(one("\"cka_linear\"", "{ f = 3 }"), ElementsAre(HasSubstr("similarity.metrics[0].name: missing")));
     EXPECT_THAT(one("\"cka_linear\"", "\"cka_linear\", \"cka_linear\""), ElementsAre(HasSubstr("listed twice")));
+    EXPECT_THAT(one("\"cka_linear\"", "\"mutual_knn\", { name = \"mutual_knn\", k = [5, 10] }"), ElementsAre(HasSubstr("listed twice")));
+    EXPECT_THAT(one("\"cka_linear\"", "{ name = \"mutual_knn\", k = [5, 5] }"),
+                ElementsAre(AllOf(HasSubstr("similarity.metrics[0].k[1]"), HasSubstr("listed twice"))));
+    EXPECT_THAT(one("\"cka_linear\"", "{ name = \"mutual_knn\", k = [5, 0] }"), ElementsAre(HasSubstr("similarity.metrics[0].k[1] = 0")));
+    EXPECT_THAT(one("\"cka_linear\"", "{ name = \"mutual_knn\", k = [] }"), ElementsAre(HasSubstr("similarity.metrics[0].k")));
     EXPECT_THAT(one("\"code\"", "\"cod\""), ElementsAre(HasSubstr("similarity.probe = \"cod\"")));
     EXPECT_THAT(one("probe", "against = [\"pairs\"]\nprobe"),
                 ElementsAre(HasSubstr("expected \"pair\", \"base\", \"self\" or \"seeds\"")));

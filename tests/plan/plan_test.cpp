@@ -296,7 +296,7 @@ TEST(Comparisons, SeedsIsTheSameSpecialistUnderEveryTwoSeeds) {
 
 TEST(Comparisons, SitesProbesAndSettingsOfAMetricAreRowsOfTheirOwn) {
     const char* table = "[similarity]\nprobe = [\"text\", \"code\"]\nsite = [\"residual\", \"mlp_output\"]\nafter_merge = false\n"
-                        "metrics = [\"cka_rbf\", { name = \"cka_rbf\", f = 0.5 }]\nagainst = [\"pair\"]\n";
+                        "metrics = [{ name = \"cka_rbf\", f = [1.0, 0.5] }]\nagainst = [\"pair\"]\n";
     const Plan plan = plan_of({.seeds = "[0]", .degrees = "[10]", .similarity = table});
     EXPECT_EQ(ids(plan, "similarity").size(), 8u);
     EXPECT_THAT(plan.axes.names.at("site"), testing::ElementsAre("residual", "mlp_output"));
