@@ -77,8 +77,12 @@ std::map<std::string, BlockFeatures> collect_features(const Predictor& predictor
     }
 
     std::map<std::string, BlockFeatures> features;
-    for (const auto& [site, blocks] : parts)
-        for (const auto& block : blocks) features[site].push_back(stack(block));
+    for (auto& [site, blocks] : parts) {
+        for (auto& block : blocks) {
+            features[site].push_back(stack(block));
+            block.clear();  // with token pooling the features are large: hold them once
+        }
+    }
     return features;
 }
 
