@@ -1,7 +1,14 @@
 #!/usr/bin/env python3
 """The golden values of the similarity tests, from the textbook formulas in NumPy and SciPy, written without a look at
-the C++: explicit centring matrices, explicit U-centring, explicit deletion of rows. Run it to print them all.
+the C++: explicit centring matrices, explicit U-centring, explicit deletion of rows. Run it to print them all;
+with --check it fails unless the tests beside it hold these numbers and no others of ten digits and more.
 """
+import contextlib
+import io
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 from scipy import stats
 
@@ -226,8 +233,27 @@ def main():
     y = related(x, 4, 5)
     for name in ("cka_linear", "cka_debiased"):
         print(name, "n 120, p 5", float(metrics[name](x, y, x[:, 0] < 9)), *jackknife(metrics[name], x, y, np.arange(120) % 7))
-    print("t 0.975", [float(stats.t.ppf(0.975, d)) for d in (1, 2, 3, 10, 31)])
+    print("t 0.975", [float(stats.t.ppf(0.975, d)) for d in (1, 3, 10, 31)])
+
+
+def check():
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        main()
+    decimals = r"-?\b\d+\.\d{10,}"
+    golden = [float(number) for number in re.findall(decimals, printed.getvalue())]
+    held = {}
+    for file in sorted(Path(__file__).parent.glob("*_test.cpp")):
+        for line, text in enumerate(file.read_text().splitlines(), 1):
+            for number in re.findall(decimals, text):
+                if not number.startswith("3.14159"):
+                    held[float(number)] = f"{file.name}:{line}"
+    among = lambda number, numbers: any(abs(number - other) < 1e-12 for other in numbers)
+    problems = [f"{number}: no test holds it" for number in golden if not among(number, held)]
+    problems += [f"{where}: {number} is none of the golden values" for number, where in held.items() if not among(number, golden)]
+    if len(golden) < 40 or problems:
+        sys.exit("\n".join([f"{len(golden)} golden values", *problems]))
 
 
 if __name__ == "__main__":
-    main()
+    check() if sys.argv[1:] == ["--check"] else main()

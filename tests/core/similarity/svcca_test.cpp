@@ -19,6 +19,7 @@ TEST(Svcca, AgreesWithNumPy) {
     const ComparisonResult standard = compare_two("svcca", x, y, layout, {20, true});
     EXPECT_NEAR(standard.value(0, 0), 0.8562393573836071, 1e-12);
     EXPECT_NEAR(standard.low(0, 0), 0.6781446553360352, 1e-9);
+    EXPECT_NEAR(standard.high(0, 0), 0.9393491718425279, 1e-9);
     const FeatureMatrix wide = golden_features(7, 20, 40);  // n < p
     EXPECT_NEAR(value_of("svcca", wide, golden_related(wide, 8, 30), {{"variance", 0.5}}), 0.5754674080949715, 1e-12);
 }
