@@ -90,8 +90,13 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
     for (int g = deletions ? 0 : all; g <= all; ++g) result[g] = pairs.zeros();
     const KernelRecipe& recipe = a.front()->recipe;
     const bool several = order.batches.size() > 1;
+    // A block without a wanted entry is not read: what stands in its column reaches nothing that is used.
+    Eigen::Array<bool, Eigen::Dynamic, 1> needed_a = wanted.rowwise().any();
+    Eigen::Array<bool, Eigen::Dynamic, 1> needed_b = wanted.colwise().any().transpose();
+    if (same_blocks) needed_a = needed_a || needed_b;
     Panel panel_a;
     Panel panel_b;
+    TileMemory memory;
 
     for (const auto& batch : order.batches) {
         // sum G.H over the batch, and the part of it in which group g takes part
@@ -104,14 +109,15 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
         for (std::size_t i = 0; i < all_bands.size(); ++i) {
             for (std::size_t j = i; j < all_bands.size(); ++j) {
                 if (safe_point) safe_point();
-                const auto fill = [&](const KernelBlocks& blocks, Index columns, Panel& panel) {
+                const auto fill = [&](const KernelBlocks& blocks, const auto& needed, Index columns, Panel& panel) {
                     panel.reshape(rows_of(all_bands[i]) * rows_of(all_bands[j]), columns);
                     for (std::size_t k = 0; k < blocks.size(); ++k) {
-                        blocks[k]->tiles(all_bands[i], all_bands[j], panel.column(static_cast<Index>(k)));
+                        const auto column = static_cast<Index>(k);
+                        if (needed(column)) blocks[k]->tiles(all_bands[i], all_bands[j], panel.column(column), memory);
                     }
                 };
-                fill(a, pairs.padded_rows(), panel_a);
-                if (!same_blocks) fill(b, pairs.padded_columns(), panel_b);
+                fill(a, needed_a, pairs.padded_rows(), panel_a);
+                if (!same_blocks) fill(b, needed_b, pairs.padded_columns(), panel_b);
                 Index first = 0;
                 for (const auto& s : all_bands[i]) {
                     for (const auto& t : all_bands[j]) {
@@ -192,6 +198,7 @@ std::vector<Eigen::MatrixXd> permuted_gram_products(const KernelBlocks& a, const
         }
         std::vector<Eigen::MatrixXd> total(places.size(), pairs.zeros());
         Panel panel_a;
+        TileMemory memory;
         std::vector<Panel> strips(static_cast<std::size_t>(std::clamp<Index>(strips_at_once, 1, permutations)));
         const auto step = static_cast<Index>(strips.size());
         for (Index q = 0; q < permutations; q += step) {
@@ -220,7 +227,7 @@ std::vector<Eigen::MatrixXd> permuted_gram_products(const KernelBlocks& a, const
                     const Index length = s.count * t.count;
                     panel_a.reshape(length, pairs.padded_rows());
                     for (Index row = 0; row < wanted.rows(); ++row) {
-                        if (entries.row(row).any()) a[static_cast<std::size_t>(row)]->tiles({&s, 1}, {&t, 1}, panel_a.column(row));
+                        if (entries.row(row).any()) a[static_cast<std::size_t>(row)]->tiles({&s, 1}, {&t, 1}, panel_a.column(row), memory);
                     }
                     for (Index permutation = q; permutation < last; ++permutation) {
                         const Panel& strip = strips[static_cast<std::size_t>(permutation - q)];

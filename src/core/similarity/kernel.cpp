@@ -127,30 +127,29 @@ double KernelBlock::kernel(double product, double square_i, double square_j) con
     return std::exp(-exponent_ * std::max(0.0, square_i + square_j - 2 * product));
 }
 
-/// Inner products of the centred rows at places [begin_s, begin_s + count_s) with those of t.
-void KernelBlock::products(Index begin_s, Index count_s, Index begin_t, Index count_t, RowMajorMatrix& out) const {
-    std::vector<Index> places(static_cast<std::size_t>(std::max(count_s, count_t)));
-    RowMajorMatrix x;
-    RowMajorMatrix y;
+/// Inner products of the centred rows at places [begin_s, begin_s + count_s) with those of t, into memory.products.
+void KernelBlock::products(Index begin_s, Index count_s, Index begin_t, Index count_t, TileMemory& memory) const {
+    auto& places = memory.places;
+    places.resize(static_cast<std::size_t>(std::max(count_s, count_t)));
     std::iota(places.begin(), places.end(), begin_s);
-    centred(places.data(), count_s, x);
+    centred(places.data(), count_s, memory.x);
     std::iota(places.begin(), places.end(), begin_t);
-    centred(places.data(), count_t, y);
-    out.resize(count_s, count_t);
-    out.noalias() = x * y.transpose();
+    centred(places.data(), count_t, memory.y);
+    memory.products.resize(count_s, count_t);
+    memory.products.noalias() = memory.x * memory.y.transpose();
 }
 
 /// Calls f(row, column, product) for every two different places row < column of a batch.
 template <typename Products, typename Use>
 void each_pair(const RowBatch& batch, Products products, Use use) {
-    RowMajorMatrix block;
+    TileMemory memory;
     for (Index s = batch.begin; s < batch.begin + batch.count; s += kStreamedRows) {
         const Index rows = std::min(kStreamedRows, batch.begin + batch.count - s);
         for (Index t = s; t < batch.begin + batch.count; t += kStreamedRows) {
             const Index columns = std::min(kStreamedRows, batch.begin + batch.count - t);
-            products(s, rows, t, columns, block);
+            products(s, rows, t, columns, memory);
             for (Index i = 0; i < rows; ++i) {
-                for (Index j = s == t ? i + 1 : 0; j < columns; ++j) use(s + i, t + j, block(i, j));
+                for (Index j = s == t ? i + 1 : 0; j < columns; ++j) use(s + i, t + j, memory.products(i, j));
             }
         }
     }
@@ -259,7 +258,7 @@ double* KernelBlock::centre_tile(const RowRun& s, const RowRun& t, const RowMajo
     return out;
 }
 
-void KernelBlock::tiles(std::span<const RowRun> s, std::span<const RowRun> t, double* out) const {
+void KernelBlock::tiles(std::span<const RowRun> s, std::span<const RowRun> t, double* out, TileMemory& memory) const {
     const bool diagonal = s.front().begin == t.front().begin;
     const Index end = t.back().begin + t.back().count;
     if (form == KernelForm::gram) {
@@ -270,12 +269,11 @@ void KernelBlock::tiles(std::span<const RowRun> s, std::span<const RowRun> t, do
         }
         return;
     }
-    RowMajorMatrix block;
     const Index begin = s.front().begin;
-    products(begin, s.back().begin + s.back().count - begin, t.front().begin, end - t.front().begin, block);
+    products(begin, s.back().begin + s.back().count - begin, t.front().begin, end - t.front().begin, memory);
     for (const auto& row : s) {
         for (const auto& column : t) {
-            if (column.begin >= row.begin) out = centre_tile(row, column, block, begin, t.front().begin, scale, out);
+            if (column.begin >= row.begin) out = centre_tile(row, column, memory.products, begin, t.front().begin, scale, out);
         }
     }
 }
@@ -302,11 +300,12 @@ template <typename Use>
 void each_tile(const KernelBlock& block, const RowBatch& batch, Use use) {
     const auto all = bands(batch, block.form != KernelForm::gram);
     std::vector<double> values;
+    TileMemory memory;
     for (std::size_t i = 0; i < all.size(); ++i) {
         for (std::size_t j = i; j < all.size(); ++j) {
             const auto rows = [](std::span<const RowRun> band) { return band.back().begin + band.back().count - band.front().begin; };
             values.resize(static_cast<std::size_t>(rows(all[i]) * rows(all[j])));
-            block.tiles(all[i], all[j], values.data());
+            block.tiles(all[i], all[j], values.data(), memory);
             const double* tile = values.data();
             for (const auto& s : all[i]) {
                 for (const auto& t : all[j]) {

@@ -34,6 +34,14 @@ struct KernelRecipe {
 /// memory and the Gram matrices themselves would cost n^2 p. They are kept up to n = 1024 (4 MiB each).
 KernelForm kernel_form(Index n, Index p, const KernelRecipe& recipe);
 
+/// Memory that is used again from tile to tile: to ask for a megabyte anew each time costs more than a third of the time.
+struct TileMemory {
+    std::vector<Index> places;
+    RowMajorMatrix x;
+    RowMajorMatrix y;
+    RowMajorMatrix products;
+};
+
 /// One block of one representation: its (U-)centred kernel matrix G at unit Frobenius norm, kept or on demand, and what
 /// deleting a group or permuting windows needs of it. Rows are numbered by place, see RowOrder.
 ///
@@ -50,7 +58,7 @@ public:
     /// The tiles of G over the segments s x t into `out`, packed: one after the other for each of s, each row-major.
     /// s and t are runs of neighbouring segments of one batch, and the same run or t after s; in the same run the tiles
     /// below the diagonal are left out.
-    void tiles(std::span<const RowRun> s, std::span<const RowRun> t, double* out) const;
+    void tiles(std::span<const RowRun> s, std::span<const RowRun> t, double* out, TileMemory& memory) const;
     /// All of G for a single batch, n x n, into `out`.
     void whole(const RowOrder& order, double* out) const;
     /// Row sums of G over the columns that remain without group g, before scaling; rows of g are 0. One a place of `batch`.
@@ -85,7 +93,7 @@ private:
     void choose_bandwidth(const RowOrder& order);
     void choose_offsets(const RowOrder& order);
     void fill_gram(const RowOrder& order);
-    void products(Index begin_s, Index count_s, Index begin_t, Index count_t, RowMajorMatrix& out) const;
+    void products(Index begin_s, Index count_s, Index begin_t, Index count_t, TileMemory& memory) const;
     void figures_from_tiles(const RowOrder& order, const ProbeLayout& layout);
     void figures_from_features(const RowOrder& order, const ProbeLayout& layout);
 
