@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian 12 packages that cmsweep needs; does nothing where all are there. Through sudo where not root.
-# usage: install_packages.sh [build] [text] [analysis] [tests]      (default: all)
+# usage: install_packages.sh [build] [text] [analysis] [tests] [bench]      (default: all but bench)
 set -euo pipefail
 
 declare -A packages=(
@@ -11,11 +11,12 @@ declare -A packages=(
   [analysis]="python3-h5py python3-numpy python3-pandas python3-xarray python3-h5netcdf python3-matplotlib python3-scipy
               python3-nbclient python3-nbformat python3-ipykernel"
   [tests]="libgtest-dev libgmock-dev python3-pytest hdf5-tools procps mount"
+  [bench]="libbenchmark-dev python3-numpy python3-torch"
 )
 wanted=()
 for group in "${@:-build text analysis tests}"; do
   for name in $group; do
-    [ -n "${packages[$name]:-}" ] || { echo "install_packages.sh: unknown group '$name': expected build, text, analysis or tests" >&2; exit 2; }
+    [ -n "${packages[$name]:-}" ] || { echo "install_packages.sh: unknown group '$name': expected build, text, analysis, tests or bench" >&2; exit 2; }
     for package in ${packages[$name]}; do wanted+=("$package"); done
   done
 done

@@ -6,7 +6,7 @@ usage: similarity_usual_way.py BUILD/tests/bench/similarity_bench [--threads 2] 
 
 The usual way (Kornblith et al. 2019, eqs. 2 to 4, as papers' code has it): for every pair two Gram matrices and
 HSIC(K, L) = tr(K H L H) / (n - 1)^2 with the centring matrix H, for (K, L), (K, K) and (L, L); PyTorch, float32. A sample
-of pairs is timed, half before and half after the other side, and the median taken for all R (R - 1) / 2.
+of pairs is timed, half before and half after the other side, and stands for all R (R - 1) / 2.
 """
 import argparse
 import json
@@ -20,6 +20,7 @@ import numpy
 import torch
 
 R, N, P = 100, 1024, 768
+PAIRS = R * (R - 1) // 2
 
 
 def cka(x, y):
@@ -45,16 +46,18 @@ def main():
     common = generator.standard_normal((N, P), dtype=numpy.float32)
     features = numpy.stack([common + generator.standard_normal((N, P), dtype=numpy.float32) for _ in range(R)])
     sample = [tuple(sorted(generator.choice(R, 2, replace=False))) for _ in range(arguments.pairs)]
-    values, seconds = {}, []
+    values, seconds, cpu_seconds = {}, [], []
 
     def usual_way(pairs):
         for i, j in pairs:
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             values[i, j] = cka(torch.from_numpy(features[i]), torch.from_numpy(features[j]))
             seconds.append(time.perf_counter() - start)
+            cpu_seconds.append(time.process_time() - cpu_start)
 
     usual_way(sample[:1])  # first calls set up threads
     seconds.clear()
+    cpu_seconds.clear()
     half = arguments.pairs // 2
     usual_way(sample[:half])
     with tempfile.TemporaryDirectory() as folder:
@@ -66,21 +69,43 @@ def main():
         all_values = numpy.fromfile(folder + "/values").reshape(R, R).T  # column-major; rows i <= columns j
     usual_way(sample[half:])
 
-    found = {line["name"].split("/")[0]: line for line in json.loads(run.stdout)["benchmarks"]}
-    milliseconds = {name: line["real_time"] for name, line in found.items()}
-    pair = statistics.median(seconds)
-    pairs = R * (R - 1) // 2
-    everything = milliseconds["AllComparisons"] / 1000
-    print(f"R = {R}, n = {N}, p = {P}, {arguments.threads} threads")
-    print(f"usual way: {1000 * pair:.1f} ms a pair (median of {len(seconds)}, {1000 * min(seconds):.1f} to {1000 * max(seconds):.1f}), "
-          f"{pairs * pair:.0f} s for all {pairs}")
-    print(f"all at once: {everything:.2f} s, of it {milliseconds['Prepare'] / 1000:.2f} s to prepare, {milliseconds['Products'] / 1000:.3f} s products")
-    print(f"ratio: {pairs * pair / everything:.0f}")
-    print(f"products: {found['Products']['flops'] / 1e9:.1f} GFLOP/s, matrix products: {found['MatrixProductRate']['flops'] / 1e9:.1f} GFLOP/s, "
-          f"share {found['Products']['flops'] / found['MatrixProductRate']['flops']:.2f}")
-    print(f"with interval: {milliseconds['WithInterval'] / 1000:.2f} s, with null and interval: {milliseconds['WithNullAndInterval'] / 1000:.2f} s, "
-          f"{milliseconds['WithNullAndInterval'] / milliseconds['AllComparisons']:.1f} x the plain values")
-    print(f"largest difference: {max(abs(all_values[pair] - value) for pair, value in values.items()):.1e} (the usual way is float32)")
+    lines = {}
+    for line in json.loads(run.stdout)["benchmarks"]:
+        if line["run_type"] == "iteration":
+            lines.setdefault(line["name"].split("/")[0], []).append(line)
+
+    def summary(pick):
+        """The figures by wall time (median, fastest) and by CPU time of all threads (median)."""
+        def seconds_of(name):
+            return pick([line["real_time"] for line in lines[name]], [line["cpu_time"] for line in lines[name]]) / 1000
+
+        def flops(name, counter="flops"):
+            # A counter is a rate by wall time; by whatever time is picked, its flops are the same.
+            line = lines[name][0]
+            return line[counter] * line["real_time"] / 1000 / seconds_of(name)
+
+        pair = pick(seconds, cpu_seconds)
+        everything = seconds_of("AllComparisons")
+        machine = (flops("MatrixProductRate") + flops("MatrixProductRateAgain")) / 2
+        with_all = seconds_of("WithNullAndInterval")
+        print(f"  usual way: {1000 * pair:.0f} ms a pair, {PAIRS * pair:.0f} s for all {PAIRS} (from {len(seconds)} pairs)")
+        print(f"  all at once: {everything:.2f} s (to prepare {seconds_of('Prepare'):.2f} s, the products {seconds_of('Products'):.3f} s): "
+              f"{PAIRS * pair / everything:.0f} x faster")
+        flattened = R * (R + 1) * N * N / seconds_of("Products")  # 2 n^2 for each of R (R + 1) / 2 inner products
+        print(f"  products, against {machine / 1e9:.1f} GFLOP/s of large matrix products: flattened Gram matrices {flattened / 1e9:.1f} GFLOP/s "
+              f"({flattened / machine:.0%}); multiplied in fact {flops('Products') / 1e9:.1f} ({flops('Products') / machine:.0%}); "
+              f"of it needed {flops('Products', 'asked_flops') / 1e9:.1f} ({flops('Products', 'asked_flops') / machine:.0%})")
+        print(f"  with interval: {seconds_of('WithInterval'):.2f} s, with null and interval: {with_all:.2f} s, "
+              f"{with_all / everything:.1f} x the plain values")
+
+    print(f"R = {R}, n = {N}, p = {P}, {arguments.threads} threads; load when done: {os.getloadavg()[0]:.1f}")
+    print("by wall time, the fastest repetition of each:")
+    summary(lambda wall, cpu: min(wall))
+    print("by wall time, medians:")
+    summary(lambda wall, cpu: statistics.median(wall))
+    print("by CPU time of all threads, medians:")
+    summary(lambda wall, cpu: statistics.median(cpu))
+    print(f"largest difference of a value: {max(abs(all_values[pair] - value) for pair, value in values.items()):.1e} (the usual way is float32)")
 
 
 if __name__ == "__main__":
