@@ -188,15 +188,15 @@ std::vector<Threshold> select_largest(std::uint64_t keep, const KeySequence& key
         return all;
     }
     constexpr std::uint64_t kHeld = 1 << 16;  // so few keys are all held, without a sample
-    constexpr std::size_t kStride = 16, kSampled = 1 << 15;
+    constexpr std::size_t kSampled = 1 << 15;  // keys, or more
     Bracket around;
     if (count > kHeld) {
         // Rather some keys of many blocks than all keys of few; not the same places of each, which may be the same columns.
-        const std::size_t step = std::clamp<std::size_t>(count / kStride / kSampled, 1, 16);
+        const std::size_t step = std::clamp<std::size_t>(count / kSampleStride / kSampled, 1, 16);
         std::vector<std::uint32_t> sample;
         std::uint64_t blocks = 0;
         for (std::size_t segment = 0; segment < keys.sizes.size(); ++segment)
-            keys.for_blocks(segment, kStride, [&](std::span<const std::uint32_t> block) {
+            keys.for_blocks(segment, kSampleStride, [&](std::span<const std::uint32_t> block) {
                 for (std::size_t e = hashed(++blocks) % step; e < block.size(); e += step) sample.push_back(block[e]);
             });
         around = bracket(std::move(sample), static_cast<double>(keep) / static_cast<double>(count));

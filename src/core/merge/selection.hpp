@@ -42,6 +42,8 @@ private:
 
 inline std::uint64_t hashed(std::uint64_t number) { return number * 0x9e3779b97f4a7c15U >> 32; }
 
+inline constexpr std::size_t kSampleStride = 16;  ///< one of so many blocks is sampled
+
 /// One block of `stride` or so: by a hash of its place, since rows and columns of weights lie at regular distances.
 inline bool is_sampled(std::size_t block, std::size_t stride) { return hashed(block) % stride == 0; }
 

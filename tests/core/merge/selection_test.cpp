@@ -77,12 +77,21 @@ TEST(Selection, OfMoreThanAreHeldEqualsASortWhateverTheSampleSays) {
     for (auto& value : coarse) value = std::round(normal(engine) * 4);  // too many equal keys to hold
     for (std::size_t i = 0; i < size; ++i) {
         ordered[i] = static_cast<float>(i);                                    // the sample is far from random
-        periodic[i] = is_sampled(i / 100 % 700, 64) ? 1e-3f * static_cast<float>(i % 100) : normal(engine);  // and misses what is there
+        periodic[i] = is_sampled(i / 100 % 700, kSampleStride) ? 1e-3f * static_cast<float>(i % 100) : normal(engine);  // and misses what is there
     }
     for (std::size_t i = 0; i < size / 50; ++i) zeros[i * 50] = normal(engine);  // fewer that are not 0 than are kept
     for (const auto& values : {fine, coarse, equal, ordered, periodic, zeros})
         for (const std::size_t keep : {1UL, 2000UL, 40'000UL, 199'999UL, 200'000UL})
             ASSERT_EQ(kept_by_selection(values, keep, {70'000, 3, 0, 129'997}), kept_by_sorting(values, keep)) << keep;
+}
+
+TEST(Selection, OfSoManyThatSomeKeysOfABlockAreSampledEqualsASort) {
+    std::mt19937_64 engine(10);
+    std::normal_distribution<float> normal;
+    std::vector<float> values(2'300'000);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = normal(engine) * (i < 2'000'000 ? 1.0f : 3.0f);  // tensors differ in scale
+    const std::size_t keep = values.size() / 5;
+    EXPECT_TRUE(kept_by_selection(values, keep, {2'000'000, 300'000}) == kept_by_sorting(values, keep));  // too long to print
 }
 
 TEST(Selection, OfMoreThanThereIsKeepsAll) {
