@@ -131,22 +131,6 @@ TEST_P(ParameterMethod, GivesTheSameBitsTwice) {
     EXPECT_EQ(input.merge(GetParam()), input.merge(GetParam()));
 }
 
-TEST_P(ParameterMethod, CanBeStoppedBetweenItsPartsIfItIsSlow) {
-    // Those whose time goes into decompositions or assignments: seconds a tensor in large models.
-    const bool slow = GetParam() == "tsv" || GetParam() == "iso_c" || GetParam() == "rebasin";
-    const auto given = members();
-    auto input = given.input(GetParam());
-    struct Stop {};
-    input.safe_point = [] { throw Stop{}; };
-    std::vector<std::vector<float>> out = given.base;
-    const std::vector<std::span<float>> spans(out.begin(), out.end());
-    nlohmann::json notes;
-    if (slow)
-        EXPECT_THROW(method().merge(input, spans, notes), Stop);
-    else
-        EXPECT_NO_THROW(method().merge(input, spans, notes));
-}
-
 TEST_P(ParameterMethod, TakesAsManyMembersAsItSays) {
     for (const std::size_t count : {1U, 2U, 5U}) {
         if (static_cast<int>(count) < method().least_members || static_cast<int>(count) > method().most_members) continue;
