@@ -39,30 +39,6 @@ std::string joined(const std::vector<std::string>& names) {
     return text;
 }
 
-/// Seconds per FLOP by kind of work, from what the store recorded; else the assumption.
-double recorded_rate(const Plan& plan, const std::filesystem::path& store, const std::set<ResultKey>& done) {
-    double seconds = 0, work = 0;
-    if (std::filesystem::exists(store)) {
-        const StoreReader reader(store);
-        std::map<std::string, double> by_id;
-        for (const char* table : {"experiments", "training", "similarity"}) {
-            const auto ids = reader.texts(table, "id");
-            const auto values = reader.numbers(table, "seconds").values;
-            for (std::size_t i = 0; i < ids.size(); ++i) by_id[table + ids[i]] = values[i];
-        }
-        for (const auto& task : plan.tasks) {
-            const bool whole = !task.results.empty() && std::all_of(task.results.begin(), task.results.end(), [&](const ResultKey& key) { return done.count(key) > 0; });
-            if (!whole) continue;
-            work += task.work;
-            for (const auto& key : task.results) {
-                const auto found = by_id.find(key.table + key.id.hex());
-                if (found != by_id.end() && found->second == found->second) seconds += found->second;
-            }
-        }
-    }
-    return seconds > 0 && work > 0 ? work / seconds : 0;
-}
-
 }  // namespace
 
 int plan_command(const std::filesystem::path& file, std::ostream& out) {
@@ -105,11 +81,9 @@ int plan_command(const std::filesystem::path& file, std::ostream& out) {
     results.print(out);
 
     std::map<TaskKind, std::pair<std::size_t, double>> by_kind;
-    double work = 0;
     for (const auto& task : pending) {
-        auto& [count, sum] = by_kind[task.kind];
+        auto& [count, work] = by_kind[task.kind];
         ++count;
-        sum += task.work;
         work += task.work;
     }
     out << "\ntasks to run:";
@@ -128,9 +102,19 @@ int plan_command(const std::filesystem::path& file, std::ostream& out) {
         for (const Split split : kSplits) tokens += static_cast<double>(corpus[split].tokens.size());
     }
     if (!pending.empty()) {
-        const double rate = recorded_rate(plan, store, done);
-        out << "estimated time: " << format_duration(work / (rate > 0 ? rate : kAssumedRate)) << " on one worker rank, divided by the number of workers ("
-            << (rate > 0 ? "from recorded durations" : "assuming 20 GFLOP/s a core; a first run tells better") << ")\n";
+        const auto recorded = recorded_seconds_per_work(plan, store, done);
+        double work = 0, timed_work = 0, timed_seconds = 0;
+        for (const auto& [kind, value] : by_kind) {
+            work += value.second;
+            const auto found = recorded.find(kind);
+            if (found == recorded.end()) continue;
+            timed_work += value.second;
+            timed_seconds += value.second * found->second;
+        }
+        // Kinds of which no durations were recorded go at the pace of the others.
+        out << "estimated time: " << format_duration(timed_work > 0 ? timed_seconds / timed_work * work : work / kAssumedRate)
+            << " on one worker rank, divided by the number of workers ("
+            << (timed_work > 0 ? "from recorded durations" : "assuming 20 GFLOP/s a core; a first run tells better") << ")\n";
     }
     out << "estimated memory: " << format_bytes(61e6 + parameters * 4 * 6) << " a worker rank\n"
         << "estimated disk: " << format_bytes(disk) << " store, " << format_bytes(static_cast<double>(checkpoints) * parameters * 4) << " checkpoints at most, "

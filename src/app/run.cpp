@@ -9,6 +9,7 @@
 #include <ctime>
 #include <exception>
 #include <iostream>
+#include <map>
 #include <set>
 
 #include "cmsweep/base/error.hpp"
@@ -33,8 +34,6 @@
 namespace cmsweep {
 namespace {
 
-// Seconds before the end of the allocation at which the run begins to stop.
-constexpr double kGrace = 60;
 // Orphans of a killed run go on for about a second; wait longer than that for the lock.
 constexpr double kLockPatience = 10;
 
@@ -48,6 +47,7 @@ struct Lead {
     std::map<Id, std::string> quarantined;  ///< tasks that are not run again, with the reason
     std::size_t failed_before = 0;  ///< results that failed for good in earlier starts
     std::size_t results = 0;        ///< distinct results of the plan
+    std::map<TaskKind, double> seconds_per_work;  ///< of earlier starts
 };
 
 std::string host_name() {
@@ -212,8 +212,19 @@ nlohmann::json prepare(const RunOptions& options, const Communicator& world, con
         const auto found = state.results.find(key);
         if (found != state.results.end() && done.count(key) && found->second.status != RowStatus::done) ++lead.failed_before;
     }
+    lead.seconds_per_work = recorded_seconds_per_work(lead.plan, store, done);
     if (!lead.pending.empty()) write_tokens(inputs);
     return {{"job", job}, {"idle", lead.pending.empty()}, {"store", store.string()}, {"side", lead.config.side_folder().string()}};
+}
+
+/// Why a run begins to stop.
+std::string reason_to_stop() {
+    switch (stop_signal()) {
+        case SIGUSR1: return "on request, SIGUSR1";
+        case SIGTERM: return "on request, SIGTERM";
+        case SIGINT: return "on request, SIGINT";
+        default: return "the walltime is nearly over";
+    }
 }
 
 nlohmann::json snapshot_of(const Progress& progress, const char* state) {
@@ -236,14 +247,15 @@ Sweep make_sweep(const RunOptions& options, std::chrono::system_clock::time_poin
     sweep.options.task_timeout = lead.config.run.task_timeout;
     sweep.options.alone = lead.alone;
     sweep.options.quarantined = lead.quarantined;
+    sweep.options.seconds_per_work = lead.seconds_per_work;
     const double given = options.walltime.empty() ? lead.config.run.walltime : parse_duration(options.walltime);
     // A walltime that was given counts from the program's start, of which preparing took a part.
     if (auto left = seconds_left(given)) {
         if (given > 0) *left -= std::chrono::duration<double>(std::chrono::system_clock::now() - started).count();
-        sweep.options.deadline = *left - std::min(kGrace, *left / 4);
+        sweep.options.deadline = *left - std::min(lead.config.run.grace, *left / 4);
     }
     sweep.hooks.stop_requested = [] { return stop_signal() != 0; };
-    sweep.hooks.progress = [&display](const Progress& progress) { display.update(snapshot_of(progress, "running"), progress.elapsed); };
+    sweep.hooks.progress = [&display](const Progress& progress) { display.update(snapshot_of(progress, progress.stopping ? "stopping" : "running"), progress.elapsed); };
     sweep.hooks.event = [verbosity = options.verbosity](const SweepEvent& event) {
         if (verbosity == 0) return;
         static constexpr const char* kWords[] = {"failed", "blocked", "no safe point for too long", "reached a safe point again", "storage failure"};
@@ -285,7 +297,6 @@ int sweep_on(const Communicator& world, const RunOptions& options) {
         return failed.get<std::size_t>() > 0 ? kSomeFailed : kDone;
     }
 
-    catch_stop_signals();
     Store store(world, prepared.at("store").get<std::string>(), prepared.at("side").get<std::string>());
     const auto add = [&store](const Record& record) { store.add(record); };
     FlightRecord flight(flight_folder(job.side_folder), world.rank());
@@ -297,11 +308,13 @@ int sweep_on(const Communicator& world, const RunOptions& options) {
     SweepOutcome outcome;
     ProgressDisplay display(std::filesystem::path(job.side_folder) / "status.json", options.verbosity);
     Progress last;
+    std::string reason;  // why it began to stop; other signals may follow
     if (world.rank() == 0) {
         Sweep sweep = make_sweep(options, started, lead, job, display);
         sweep.hooks.progress = [&, shown = sweep.hooks.progress](const Progress& progress) {
             last = progress;
             if (progress.stopping && stop_signal() != SIGTERM) note_planned_stop(true);
+            if (progress.stopping && reason.empty()) reason = reason_to_stop();
             shown(progress);
         };
         if (options.verbosity > 0) std::cerr << "cmsweep " << CMSWEEP_VERSION << ": " << sweep.tasks.size() << " tasks on " << std::max(1, world.size() - 1) << " worker rank" << (world.size() > 2 ? "s" : "") << ", " << device << '\n';
@@ -331,7 +344,7 @@ int sweep_on(const Communicator& world, const RunOptions& options) {
     if (world.rank() == 0) {
         display.finish(snapshot_of(last, state));
         if (!outcome.fault.empty()) std::cerr << "storage failure: " << outcome.fault << "\nthe results so far are safe; make room and run again\n";
-        if (outcome.stopped) std::cerr << "stopped early: run the same command again to continue\n";
+        if (outcome.stopped && outcome.fault.empty()) std::cerr << "stopped early (" << reason << "): run the same command again to continue\n";
         if (outcome.failed + outcome.blocked > 0) {
             std::cerr << outcome.failed << " results failed, " << outcome.blocked << " could not be computed because of them; see `cmsweep report "
                       << prepared.at("store").get<std::string>() << "`\n";
@@ -347,6 +360,7 @@ int sweep_on(const Communicator& world, const RunOptions& options) {
 }  // namespace
 
 int run_command(const RunOptions& options, int& argc, char**& argv) {
+    catch_stop_signals();  // a request that comes while the run is prepared waits for its first safe point
     MpiSession session(argc, argv);
     const Communicator world = Communicator::world();
     try {

@@ -24,13 +24,14 @@ std::string text_of(const nlohmann::json& snapshot, double now) {
     const double age = now - snapshot.at("time").get<double>();
     const std::string state = snapshot.at("state");
     out << "run: " << state << ", reported " << format_duration(age < 0 ? 0 : age) << " ago";
-    if (state == "running" && age > 30) out << " (no longer running, or stuck)";
+    const bool at_work = state == "running" || state == "stopping";
+    if (at_work && age > 30) out << " (no longer running, or stuck)";
     out << "\n" << progress_text(snapshot) << '\n';
     TextTable ranks({"rank", "since", "task"});
     for (const auto& rank : snapshot.at("ranks")) {
         ranks.add({std::to_string(count_of(rank, "rank")), format_duration(rank.at("since").get<double>()), rank.at("task").get<std::string>()});
     }
-    if (!ranks.empty() && state == "running") ranks.print(out);
+    if (!ranks.empty() && at_work) ranks.print(out);
     return out.str();
 }
 

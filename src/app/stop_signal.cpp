@@ -11,17 +11,20 @@ namespace {
 
 // A signal handler may touch nothing else.
 volatile std::sig_atomic_t received = 0;
+volatile std::sig_atomic_t interrupted = 0;
 
 extern "C" void note_signal(int number) {
     const int before = errno;
     // mpirun sends TERM to all other ranks when one has died: that one's task must still be counted.
     note_planned_stop(number != SIGTERM);
     errno = before;
-    if (number == SIGINT && received == SIGINT) {
+    received = number;
+    if (number != SIGINT) return;
+    if (interrupted) {
         std::signal(SIGINT, SIG_DFL);
         std::raise(SIGINT);
     }
-    received = number;
+    interrupted = 1;
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "stored_results.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <string>
 
@@ -22,6 +24,35 @@ void check_store_name(const StoredState& state, const Config& config, const std:
     if (state.name.empty() || state.name == config.name) return;
     throw InputError(config.file.string() + ": sweep.name = \"" + config.name + "\": " + store.string() + " holds the sweep \"" + state.name +
                      "\": use another sweep.output, or that name");
+}
+
+std::map<TaskKind, double> recorded_seconds_per_work(const Plan& plan, const std::filesystem::path& store, const std::set<ResultKey>& done) {
+    std::map<TaskKind, double> rates;
+    if (done.empty() || !std::filesystem::exists(store)) return rates;
+    const StoreReader reader(store);
+    std::map<std::string, double> recorded;
+    for (const char* table : {"experiments", "training", "similarity"}) {
+        const auto ids = reader.texts(table, "id");
+        const auto values = reader.numbers(table, "seconds").values;
+        for (std::size_t i = 0; i < ids.size(); ++i) {
+            if (std::isfinite(values[i])) recorded[table + ids[i]] = values[i];
+        }
+    }
+    std::map<TaskKind, std::pair<double, double>> seconds_and_work;
+    for (const auto& task : plan.tasks) {
+        const bool whole = !task.results.empty() && std::all_of(task.results.begin(), task.results.end(), [&](const ResultKey& key) { return done.count(key) > 0; });
+        if (!whole) continue;
+        auto& [seconds, work] = seconds_and_work[task.kind];
+        work += task.work;
+        for (const auto& key : task.results) {
+            const auto found = recorded.find(key.table + key.id.hex());
+            if (found != recorded.end()) seconds += found->second;
+        }
+    }
+    for (const auto& [kind, sums] : seconds_and_work) {
+        if (sums.first > 0 && sums.second > 0) rates[kind] = sums.first / sums.second;
+    }
+    return rates;
 }
 
 namespace {

@@ -9,10 +9,21 @@
 namespace cmsweep {
 namespace {
 
-/// Unix time of a job's end, as `squeue -o %e` prints it: 2026-01-31T12:00:00, local time.
+/// What squeue knows this job by. The last job of an array has the array's own id, which means all of its jobs.
+std::string job_name() {
+    const auto variable = [](const char* name) {
+        const char* value = std::getenv(name);
+        return std::string(value ? value : "");
+    };
+    const std::string array = variable("SLURM_ARRAY_JOB_ID"), place = variable("SLURM_ARRAY_TASK_ID");
+    return array.empty() || place.empty() ? variable("SLURM_JOB_ID") : array + "_" + place;
+}
+
+/// Unix time of a job's end, as `squeue -o %e` prints it: 2026-01-31T12:00:00, local time. Nothing where squeue is missing
+/// or does not know.
 std::optional<double> end_from_squeue(const std::string& job) {
     if (job.empty() || job.find_first_not_of("0123456789_") != std::string::npos) return std::nullopt;
-    const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(("squeue -h -j " + job + " -o %e 2>/dev/null").c_str(), "r"), pclose);
+    const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(("SLURM_TIME_FORMAT=standard squeue -h -j " + job + " -o %e 2>/dev/null").c_str(), "r"), pclose);
     if (!pipe) return std::nullopt;
     std::array<char, 64> line{};
     if (!std::fgets(line.data(), line.size(), pipe.get())) return std::nullopt;
@@ -31,9 +42,7 @@ std::optional<double> seconds_left(double given) {
         const double time = std::strtod(end, nullptr);
         if (time > 0) return time - now;
     }
-    if (const char* job = std::getenv("SLURM_JOB_ID")) {
-        if (const auto end = end_from_squeue(job)) return *end - now;
-    }
+    if (const auto end = end_from_squeue(job_name())) return *end - now;
     return std::nullopt;
 }
 

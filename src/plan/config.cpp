@@ -904,6 +904,7 @@ private:
         table->boolean("keep_checkpoints", run.keep_checkpoints);
         read_duration(*table, "task_timeout", run.task_timeout, false);
         read_duration(*table, "walltime", run.walltime, true);
+        read_duration(*table, "grace", run.grace, false);
         table->finish();
     }
 

@@ -355,7 +355,10 @@ bool Master::fits(std::size_t i, double now) const {
     const Task& task = entries_[i].task;
     // A trajectory keeps what it has done, so starting it always helps.
     if (task.kind == TaskKind::specialise || !timed(task.kind)) return now < options_.deadline;
-    return now + estimate(task) <= options_.deadline;
+    const double length = estimate(task);
+    // Longer than the whole run: it would fit into no start, so it is tried all the same, since the estimate may be wrong.
+    if (length > options_.deadline) return now < options_.deadline;
+    return now + length <= options_.deadline;
 }
 
 std::optional<std::size_t> Master::choose(const WorkerState& worker, double now) const {

@@ -62,9 +62,9 @@ def run_well(*arguments, ranks: int = 0, timeout: float = 300) -> Result:
     return result
 
 
-def start(*arguments, ranks: int = 0, fault: str = "") -> subprocess.Popen:
-    """Starts in a process group of its own, so that all of it can be signalled."""
-    return subprocess.Popen(command(*arguments, ranks=ranks), env=environment(fault), text=True, start_new_session=True,
+def start(*arguments, ranks: int = 0, fault: str = "", **variables: str) -> subprocess.Popen:
+    """Starts in a process group of its own, so that all of it can be signalled; `variables` of the environment besides."""
+    return subprocess.Popen(command(*arguments, ranks=ranks), env={**environment(fault), **variables}, text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import h5py
 import pytest
@@ -41,7 +42,7 @@ def test_a_signal_stops_the_sweep_and_it_continues(world, undisturbed, ranks, nu
     process.send_signal(number)
     result = program.finish(process)
     assert result.code == code, str(result)
-    assert "run the same command again to continue" in result.err
+    assert f"stopped early (on request, {number.name}): run the same command again to continue" in result.err
     before = program.labelled_rows(store)
     done = {key: row for key, row in before.items() if row["status"] == program.DONE}
     assert len(done) < len(before), "stopped in the middle"
@@ -58,10 +59,64 @@ def test_the_walltime_stops_the_sweep_and_it_continues(world, undisturbed):
     file = worlds.write(config, world.root / "walltime")
     store = worlds.store_of(file, config)
     result = program.run(file, "--walltime", "2s")
-    assert result.code == 75, str(result)
+    assert result.code == 75 and "stopped early (the walltime is nearly over)" in result.err, str(result)
     assert not store.exists() or program.committed(store) < len(program.statuses(store))
     program.run_well(file)
     program.assert_same_results(store, undisturbed)
+
+
+def test_a_signal_while_the_run_is_prepared_stops_it_before_its_first_task(world, tmp_path):
+    """The config comes through a pipe, so that the test knows when it is being read."""
+    config = world.sweep("prepared")
+    pipe = tmp_path / "sweep.toml"
+    os.mkfifo(pipe)
+    process = program.start(pipe)
+    with open(pipe, "w") as writer:  # waits for the reader
+        process.send_signal(signal.SIGUSR1)
+        writer.write(worlds.to_toml(config))
+    result = program.finish(process)
+    assert result.code == 75 and "stopped early (on request, SIGUSR1)" in result.err, str(result)
+    store = worlds.store_of(pipe, config)
+    assert not any((program.columns(store, table)["status"] != 0).any() for table in program.TABLES)
+
+
+def test_a_second_interrupt_stops_at_once_and_nothing_is_damaged(world, undisturbed):
+    """One worker is held, so that the first interrupt cannot do its work before the second comes."""
+    config = world.long_sweep()
+    file = worlds.write(config, world.root / "interrupted")
+    store = worlds.store_of(file, config)
+    process = program.start(file, ranks=3, fault="event=task specialise code, seed 0;signal=STOP")
+    program.wait_for(lambda: program.has_results(store), process)
+    lead = next(pid for pid in program.descendants(process.pid) if b"OMPI_COMM_WORLD_RANK=0" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    os.kill(lead, signal.SIGINT)
+    program.wait_for(lambda: json.loads((store.with_suffix(".d") / "status.json").read_text())["state"] == "stopping", process)
+    assert "run: stopping" in program.run_well("status", store).out
+    os.kill(lead, signal.SIGINT)
+    result = program.finish(process)
+    assert result.code not in (0, 75) and "run the same command again" not in result.err, str(result)
+    if store.exists():
+        program.run_well("verify", store)
+    program.run_well(file, ranks=3)
+    program.assert_same_results(store, undisturbed)
+
+
+@pytest.mark.parametrize("squeue", [None, "exit 1", "echo N/A", "echo 2001-02-03"], ids=["missing", "failing", "no_limit", "garbage"])
+def test_inside_slurm_the_program_does_not_need_squeue(world, tmp_path, squeue):
+    config = world.sweep("alone")
+    file = worlds.write(config, tmp_path)
+    (tmp_path / "bin").mkdir()
+    for folder in reversed(os.environ["PATH"].split(os.pathsep)):
+        for tool in Path(folder).iterdir() if Path(folder).is_dir() else []:
+            link = tmp_path / "bin" / tool.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(tool)
+    (tmp_path / "bin" / "squeue").unlink(missing_ok=True)
+    if squeue:
+        (tmp_path / "bin" / "squeue").write_text(f"#!/bin/sh\n{squeue}\n")
+        (tmp_path / "bin" / "squeue").chmod(0o755)
+    result = program.finish(program.start(file, PATH=str(tmp_path / "bin"), SLURM_JOB_ID="1"))
+    assert result.code == 0, str(result)
+    program.assert_all_done(worlds.store_of(file, config))
 
 
 # ---- killed
@@ -244,6 +299,16 @@ def test_growing_an_axis_computes_only_what_is_new(copied, world, grow):
             for name in row.keys() - program.HOW_IT_WAS_MADE - {"pair", "method", "setting", "target", "layer", "model", "metric", "probe",
                                                                 "site", "model_a", "model_b", "label_check"}:  # codes; the names are in the key
                 assert program.same_values(row[name], grown[key][name]), f"{table}/{name} of {key}"
+
+
+def test_a_later_start_knows_how_long_tasks_take(copied):
+    """From the durations that the store recorded: the time left is told before anything has run."""
+    config, file = copied
+    add_seed(config)
+    worlds.write(config, file.parent)
+    assert "(from recorded durations)" in program.run_well("plan", file).out
+    first = next(line for line in program.run_well(file).err.splitlines() if "results, " in line)
+    assert re.fullmatch(r"0/\d+ results, 0.00/s, about .* left", first)
 
 
 def test_shrinking_keeps_the_rows_outside_the_plan(copied):

@@ -150,6 +150,7 @@ keep_checkpoints = false
 retries = 3
 task_timeout = "2h"
 walltime = "1-02:30:00"
+grace = "3m"
 )";
 
 /// Small and sound: what the tests of single problems change.
@@ -318,6 +319,7 @@ TEST_F(EveryKey, IsReadAndKept) {
     EXPECT_EQ(config.run.retries, 3);
     EXPECT_EQ(config.run.task_timeout, 7200);
     EXPECT_EQ(config.run.walltime, 95400);
+    EXPECT_EQ(config.run.grace, 180);
     EXPECT_EQ(config.text, kEveryKey);
 }
 
@@ -364,6 +366,7 @@ TEST(Config, FillsInDefaults) {
     EXPECT_FALSE(config.similarity.present);
     EXPECT_EQ(config.run.task_timeout, 7200);
     EXPECT_EQ(config.run.walltime, 0);
+    EXPECT_EQ(config.run.grace, 60);
 }
 
 TEST(Config, MayEndAtPretrain) {
@@ -685,6 +688,7 @@ TEST(ConfigRun, ReadsDurationsAndRefusesOthers) {
                 ElementsAre(HasSubstr("run.task_timeout = \"soon\": expected a duration")));
     EXPECT_THAT(problems(kSmall + "[run]\ntask_timeout = 0\n"), ElementsAre(HasSubstr("expected a duration > 0")));
     EXPECT_THAT(problems(kSmall + "[run]\nwalltime = -5\n"), ElementsAre(HasSubstr("run.walltime = -5")));
+    EXPECT_THAT(problems(kSmall + "[run]\ngrace = 0\n"), ElementsAre(HasSubstr("run.grace = 0")));
     EXPECT_THAT(problems(kSmall + "[run]\ndevice = \"gpu\"\nprecision = 16\nthreads_per_rank = 0\n"), SizeIs(3));
 }
 

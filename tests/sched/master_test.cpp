@@ -318,6 +318,15 @@ TEST(Master, StartsNothingThatWouldNotBeDoneByTheDeadline) {
     EXPECT_EQ(run.master().outcome().unfinished, 1);
 }
 
+TEST(Master, TriesATaskThatIsLongerThanTheWholeRun) {
+    auto options = quick();
+    options.deadline = 100;
+    options.seconds_per_work = {{TaskKind::merge, 1e-9}};
+    Driven run({make_task("too long", TaskKind::merge, 200e9), make_task("long", TaskKind::merge, 60e9)}, 1, options);
+    EXPECT_THAT(run.step(0), ElementsAre("1<-too long"));
+    EXPECT_THAT(run.step(100), ElementsAre("1<-stop"));
+}
+
 TEST(Master, TheDeadlineStopsRunningTasks) {
     auto options = quick();
     options.deadline = 100;

@@ -102,6 +102,7 @@ struct RunConfig {
     int retries = 1;
     double task_timeout = 7200;        ///< seconds
     double walltime = 0;               ///< seconds; 0: taken from Slurm, if any
+    double grace = 60;                 ///< seconds before the end of the walltime at which the run begins to stop; at most a quarter of it
 };
 
 struct Config {
