@@ -10,7 +10,7 @@ declare -A packages=(
   [text]="python3 pari-doc maxima-doc bible-kjv bible-kjv-text perl-doc python3-sympy python3-mpmath"
   [analysis]="python3-h5py python3-numpy python3-pandas python3-xarray python3-h5netcdf python3-matplotlib python3-scipy
               python3-nbclient python3-nbformat python3-ipykernel"
-  [tests]="libgtest-dev libgmock-dev python3-pytest hdf5-tools procps mount"
+  [tests]="libgtest-dev libgmock-dev python3-pytest hdf5-tools procps mount slurmctld slurmd slurm-client munge"
   [bench]="libbenchmark-dev python3-numpy python3-torch"
 )
 wanted=()
