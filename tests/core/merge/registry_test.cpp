@@ -131,6 +131,18 @@ TEST_P(ParameterMethod, GivesTheSameBitsTwice) {
     EXPECT_EQ(input.merge(GetParam()), input.merge(GetParam()));
 }
 
+TEST_P(ParameterMethod, CanBeStoppedBetweenItsParts) {
+    // How often: see safe_point_test.cpp.
+    const auto given = members();
+    auto input = given.input(GetParam());
+    struct Stop {};
+    input.safe_point = [] { throw Stop{}; };
+    std::vector<std::vector<float>> out = given.base;
+    const std::vector<std::span<float>> spans(out.begin(), out.end());
+    nlohmann::json notes;
+    EXPECT_THROW(method().merge(input, spans, notes), Stop);
+}
+
 TEST_P(ParameterMethod, TakesAsManyMembersAsItSays) {
     for (const std::size_t count : {1U, 2U, 5U}) {
         if (static_cast<int>(count) < method().least_members || static_cast<int>(count) > method().most_members) continue;
