@@ -134,6 +134,7 @@ ComparisonResult compare_canonical(const PreparedBlocks& a, const PreparedBlocks
         cross.noalias() = x.basis.transpose() * y.basis;
         entry.value = value(cross, x.loadings);
         for (const auto& rows : context.permuted) {
+            context.safe_point();
             const Eigen::MatrixXd permuted = rows_at(y.basis, rows);
             Eigen::MatrixXd chance(k_x, k_y);
             chance.noalias() = x.basis.transpose() * permuted;
@@ -145,6 +146,7 @@ ComparisonResult compare_canonical(const PreparedBlocks& a, const PreparedBlocks
         }
         if (!context.deletions) return entry;
         for (int g = 0; g < context.order.groups(); ++g) {
+            context.safe_point();
             const std::vector<Index> rows = rows_without(context.order, g);
             const auto& factor_x = x.factor[static_cast<std::size_t>(g)];
             const auto& factor_y = y.factor[static_cast<std::size_t>(g)];

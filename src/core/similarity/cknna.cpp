@@ -78,9 +78,11 @@ EntryFigures figures(const AlignmentBlock& x, const AlignmentBlock& y, const Pai
     const double norm = std::sqrt(x.self.back() * y.self.back());
     entry.value = masked_hsic(x.lists, y.lists) / norm;
     for (const auto& rows : context.permuted) {
+        context.safe_point();
         entry.permuted.push_back(masked_hsic(x.lists, permuted_lists(y.lists, rows)) / norm);
     }
     for (int g = 0; context.deletions && g < context.order.groups(); ++g) {
+        context.safe_point();
         const double self_x = x.self[static_cast<std::size_t>(g)];
         const double self_y = y.self[static_cast<std::size_t>(g)];
         if (self_x > 0 && self_y > 0) {

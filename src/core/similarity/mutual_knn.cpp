@@ -46,8 +46,12 @@ EntryFigures figures(const MutualBlock& x, const MutualBlock& y, const PairConte
     entry.null_mean = context.layout.rows_per_window == 1
                           ? static_cast<double>(x.k) / static_cast<double>(x.n - 1)
                           : mean_over_permutations(x.windows, y.windows, context.layout) / static_cast<double>(x.k * x.n);
-    for (const auto& rows : context.permuted) entry.permuted.push_back(shared(x.lists, permuted_lists(y.lists, rows)));
+    for (const auto& rows : context.permuted) {
+        context.safe_point();
+        entry.permuted.push_back(shared(x.lists, permuted_lists(y.lists, rows)));
+    }
     for (int g = 0; context.deletions && g < context.order.groups(); ++g) {
+        context.safe_point();
         const NeighbourLists kept_x = x.without(context.order, g);
         const NeighbourLists kept_y = y.without(context.order, g);
         if (kept_x.k == 0 || kept_y.k == 0) {

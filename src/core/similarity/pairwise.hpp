@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -15,7 +16,7 @@ namespace cmsweep {
 /// What every comparison on a probe shares, for metrics that are computed pair by pair.
 struct PairContext {
     PairContext(const ProbeLayout& probe, const ComparisonOptions& options)
-        : layout(probe), order(probe), deletions(options.interval && order.groups() > 1) {
+        : layout(probe), order(probe), deletions(options.interval && order.groups() > 1), safe_point(options.safe_point ? options.safe_point : [] {}) {
         for (const auto& permutation : window_permutations(probe, options.permutations)) {
             permuted.push_back(permuted_rows(probe, permutation));
         }
@@ -23,6 +24,7 @@ struct PairContext {
     const ProbeLayout& layout;
     RowOrder order;
     bool deletions;                            ///< are values without each group wanted?
+    std::function<void()> safe_point;          ///< to be called before each permutation and deletion, which may cost a decomposition
     std::vector<std::vector<Index>> permuted;  ///< rows of the second argument, in the order of each permutation
 };
 

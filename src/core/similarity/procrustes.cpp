@@ -51,9 +51,11 @@ EntryFigures figures(const ScoresBlock& x, const ScoresBlock& y, const PairConte
     entry.null_mean = std::numeric_limits<double>::quiet_NaN();
     entry.value = std::min(1.0, nuclear_norm(cross(x.scores, y.scores)));
     for (const auto& rows : context.permuted) {
+        context.safe_point();
         entry.permuted.push_back(std::min(1.0, nuclear_norm(cross(x.scores, rows_at(y.scores, rows)))));
     }
     for (int g = 0; context.deletions && g < context.order.groups(); ++g) {
+        context.safe_point();
         const std::vector<Index> rows = rows_without(context.order, g);
         Eigen::MatrixXd kept_x = rows_at(x.scores, rows);
         Eigen::MatrixXd kept_y = rows_at(y.scores, rows);

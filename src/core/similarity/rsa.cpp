@@ -129,6 +129,7 @@ EntryFigures figures(const RankBlock& x, const RankBlock& y, const PairContext& 
     entry.null_mean = context.layout.rows_per_window == 1 ? 0 : mean_over_permutations(x.windows, y.windows, context.layout) / 2;
     Eigen::VectorXd permuted(y.ranks.size());
     for (const auto& rows : context.permuted) {
+        context.safe_point();
         Index pair = 0;
         for (Index i = 0; i < n; ++i) {
             for (Index j = i + 1; j < n; ++j) {
@@ -143,13 +144,14 @@ EntryFigures figures(const RankBlock& x, const RankBlock& y, const PairContext& 
 
 /// Spearman's correlation without each group: the remaining pairs are ranked anew, by one pass over the sorted order.
 void add_deletions(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout, const EntryMask& wanted,
-                   ComparisonResult& result) {
+                   const std::function<void()>& safe_point, ComparisonResult& result) {
     const RowOrder order(layout);
     const Index n = order.rows();
     const auto pairs = static_cast<std::size_t>(n * (n - 1) / 2);
     const auto entries = static_cast<Index>(a.size() * b.size());
     Eigen::MatrixXd deleted = Eigen::MatrixXd::Constant(order.groups(), entries, kNan);
     for (int g = 0; g < order.groups(); ++g) {
+        if (safe_point) safe_point();
         std::vector<bool> kept(pairs, false);
         std::vector<std::uint32_t> number(pairs, 0);
         const std::vector<Index> rows = rows_without(order, g);
@@ -203,7 +205,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
                          const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
     ComparisonResult result = compare_pairwise<RankBlock>(a, b, layout, options, wanted, figures);
     if (options.interval && RowOrder(layout).groups() > 1) {
-        add_deletions(a, b, layout, complete_mask(wanted, result.value.rows(), result.value.cols()), result);
+        add_deletions(a, b, layout, complete_mask(wanted, result.value.rows(), result.value.cols()), options.safe_point, result);
     }
     return result;
 }
