@@ -71,7 +71,13 @@ Id InputCache::digest(const Checkpoint& checkpoint) {
     const auto files = state_of(files_in(checkpoint.folder(), {".json", ".safetensors"}));
     if (!files) return checkpoint.digest();
     const nlohmann::json key{{"checkpoint", *files}, {"version", kVersion}};
-    if (const auto found = find(key); found && found->is_string()) return Id::parse(found->get<std::string>());
+    if (const auto found = find(key)) {
+        try {
+            return found->get<Id>();
+        } catch (const InputError&) {  // damaged: read anew
+        } catch (const nlohmann::json::exception&) {
+        }
+    }
     const Id digest = checkpoint.digest();
     remember(key, digest.hex());
     return digest;

@@ -450,7 +450,8 @@ def test_lost_or_damaged_caches_are_made_anew(world, tmp_path):
     program.run_well(file)
     entries, tokens = list((cache / "inputs").iterdir()), list((cache / "tokens").iterdir())
     assert entries and tokens
-    for damage in (lambda entry: entry.write_text("{"), lambda entry: entry.write_text('{"value": 3}'), lambda entry: entry.unlink()):
+    for damage in (lambda entry: entry.write_text("{"), lambda entry: entry.write_text('{"value": 3}'),
+                   lambda entry: entry.write_text('{"value": "no digest"}'), lambda entry: entry.unlink()):
         for entry in (cache / "inputs").iterdir():
             damage(entry)
         assert set(to_compute(program.run_well("plan", file)).values()) == {0}
