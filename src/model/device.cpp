@@ -84,14 +84,15 @@ std::string torch_description() {
 }
 
 PrecisionScope::PrecisionScope(const std::string& precision, torch::Device device) : device_(device) {
-    if (precision == "float32") return;
-    if (precision != "bfloat16")
+    if (precision != "float32" && precision != "bfloat16")
         throw InputError("run.precision = \"" + precision + "\": expected \"float32\" or \"bfloat16\"");
-    active_ = true;
+    const bool wanted = precision == "bfloat16";
     previous_ = autocast_enabled(device_);
+    if (!wanted && !previous_) return;
+    active_ = true;
     previous_type_ = autocast_type(device_);
-    set_autocast_type(device_, at::kBFloat16);
-    enable_autocast(device_, true);
+    if (wanted) set_autocast_type(device_, at::kBFloat16);
+    enable_autocast(device_, wanted);
     at::autocast::increment_nesting();
 }
 

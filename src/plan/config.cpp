@@ -769,9 +769,25 @@ private:
 
     void check_text_to_train_on(const MethodTable& table, const std::vector<PairPlace>& pairs, const GridConfig& grid) {
         std::set<std::string> sources;
+        // `joint` takes 0 steps for as many as its members were trained for.
+        const bool counts_members_steps = table.config.name == "joint";
+        bool needs_members_steps = false;
         for (const auto& setting : table.config.settings) {
-            const bool trains = (!setting.contains("steps") || setting.at("steps") != 0) && find_method(table.config.name)->uses_text(setting);
+            const bool no_steps = setting.contains("steps") && setting.at("steps") == 0;
+            const bool trains = (!no_steps || counts_members_steps) && find_method(table.config.name)->uses_text(setting);
             if (trains && setting.contains("train_on")) sources.insert(setting.at("train_on").get<std::string>());
+            needs_members_steps = needs_members_steps || (no_steps && counts_members_steps);
+        }
+        if (needs_members_steps) {
+            for (const auto& pair : pairs) {
+                for (const auto& member : pair.members) {
+                    const auto* specialist = find_named(config_.specialists, parse_member(member).specialist);
+                    if (specialist->checkpoints.empty()) continue;
+                    problems_.add(table.line, table.path + ".steps",
+                                  "\"" + specialist->name + "\" is loaded from checkpoints, how long it was trained is not known: give a number of steps");
+                    return;
+                }
+            }
         }
         const auto report = [&](const std::string& what) {
             if (table.train_on)

@@ -377,7 +377,7 @@ std::vector<std::string> Planner::training_corpora(const nlohmann::json& setting
         const SpecialistConfig* specialist = config_.find_specialist(parse_member(member.name).specialist);
         if (specialist->corpus.empty()) {
             problems_.push_back(where + ": train_on = \"specialists\": specialist \"" + member.name +
-                                "\" is loaded from checkpoints and names no corpus: give it one, or another train_on");
+                                "\" is loaded from checkpoints and has no training text: name a corpus in train_on");
         } else {
             corpora.push_back(specialist->corpus);  // one a member, in their order: each member's own text
         }

@@ -177,6 +177,11 @@ TEST(Device, BfloatScopeLowersPrecisionAndEndsWithTheScope) {
         EXPECT_EQ(rough.scalar_type(), at::kBFloat16);
         // 8 bits of mantissa through two blocks: some percent of logits of size about 3.
         EXPECT_LT((rough.to(at::kFloat) - exact).abs().max().item<float>(), 0.3F);
+        {
+            const PrecisionScope full("float32", at::kCPU);
+            EXPECT_TRUE(same_bits(exact, forward(parameters, ids)));
+        }
+        EXPECT_TRUE(same_bits(rough.to(at::kFloat), forward(parameters, ids).to(at::kFloat)));
     }
     EXPECT_TRUE(same_bits(exact, forward(parameters, ids)));
     const PrecisionScope nothing("float32", at::kCPU);

@@ -638,6 +638,9 @@ TEST(ConfigGrid, ChecksWhatRoutersTrainOn) {
     const std::string loaded = replaced(kSmall, "corpus = \"math\"", "checkpoints = { 50 = \"b\" }");
     EXPECT_THAT(problems(replaced(loaded, average, route("train_on = \"specialists\""))),
                 ElementsAre(HasSubstr("\"math\" is loaded from checkpoints")));
+    EXPECT_THAT(problems(replaced(loaded, average, "name = \"joint\"\ntrain_on = \"code\"")),
+                ElementsAre(HasSubstr("grid.method[0].steps: \"math\" is loaded from checkpoints, how long it was trained is not known")));
+    EXPECT_THAT(problems(replaced(loaded, average, "name = \"joint\"\ntrain_on = \"code\"\nsteps = 5")), IsEmpty());
     EXPECT_THAT(problems(replaced(loaded, average, "name = \"rebasin\"")), IsEmpty()) << "a match by weights needs no text";
     EXPECT_THAT(problems(replaced(loaded, average, "name = \"rebasin\"\nmatching = \"activations\"")),
                 ElementsAre(HasSubstr("\"math\" is loaded from checkpoints")));

@@ -16,7 +16,7 @@ void set_threads(int threads);
 /// "LibTorch 1.13.1 (CPU)" and the like, for /environment.
 std::string torch_description();
 
-/// Autocast to bfloat16 while alive, if `precision` is "bfloat16"; nothing for "float32". Scoped; not copyable.
+/// While alive: autocast to bfloat16 if `precision` is "bfloat16", none if it is "float32", also inside another scope. Not copyable.
 class PrecisionScope {
 public:
     PrecisionScope(const std::string& precision, torch::Device device);

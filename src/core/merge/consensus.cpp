@@ -22,7 +22,8 @@ struct Terms {
     float at_zero, lambda;
     bool mean;
 
-    float sign(float sum) const { return sum > 0 ? 1.0f : sum < 0 ? -1.0f : at_zero; }
+    template <typename T>
+    float sign(T sum) const { return sum > 0 ? 1.0f : sum < 0 ? -1.0f : at_zero; }
 };
 
 /// The weight or 0, by a mask instead of a condition: the compiler would follow its branches through the sums instead of
@@ -42,7 +43,7 @@ void write(const Numbers& sum, const Numbers& weight_sum, const Terms terms, std
     }
 }
 
-/// The usual case in fewer steps: the same operations in the same order as of_all().
+/// Two members of equal weight, the usual case, in fewer steps: the bits of of_all(), since the sign of a float sum of two is exact.
 void of_two(const Vote& first, const Vote& second, const Terms terms, std::size_t count, float* delta) {
     const float *a = first.values, *b = second.values;
     const float of_a = first.weight, of_b = second.weight;
@@ -57,11 +58,12 @@ void of_two(const Vote& first, const Vote& second, const Terms terms, std::size_
 }
 
 void of_all(const std::vector<Vote>& votes, const Terms terms, std::size_t count, float* delta) {
-    Numbers sum{}, weight_sum{}, sign;
+    // In double, where products of floats are exact: rounding must not elect, and not by the order of the members.
+    std::array<double, kBlock> votes_sum{};
     for (const auto [values, weight] : votes)
-        for (std::size_t e = 0; e < count; ++e) sum[e] += weight * values[e];
-    for (std::size_t e = 0; e < count; ++e) sign[e] = terms.sign(sum[e]);
-    sum.fill(0);
+        for (std::size_t e = 0; e < count; ++e) votes_sum[e] += static_cast<double>(weight) * static_cast<double>(values[e]);
+    Numbers sum{}, weight_sum{}, sign;
+    for (std::size_t e = 0; e < count; ++e) sign[e] = terms.sign(votes_sum[e]);
     for (const auto [values, weight] : votes) {
         for (std::size_t e = 0; e < count; ++e) {
             const float agrees = agreeing(values[e], sign[e], weight);
@@ -83,7 +85,7 @@ void merge_by_consensus(const ParameterMergeInput& input, const TauSource& sourc
         votes.clear();
         for (std::size_t i = 0; i < tau.size(); ++i)
             if (weights[i] != 0) votes.push_back({tau[i].data(), static_cast<float>(weights[i])});
-        if (votes.size() == 2)
+        if (votes.size() == 2 && votes[0].weight == votes[1].weight)
             of_two(votes[0], votes[1], terms, count, delta);
         else
             of_all(votes, terms, count, delta);

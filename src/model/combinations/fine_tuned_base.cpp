@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <numeric>
 
 #include <ATen/ATen.h>
@@ -59,7 +60,7 @@ Combination joint(const CombinationInput& input) {
     if (given.setting.at("steps").get<std::int64_t>() == 0) {
         const auto tokens = std::accumulate(input.member_tokens.begin(), input.member_tokens.end(), std::int64_t{0});
         const auto of_a_step = input.setting.at("batch").get<std::int64_t>() * window_context(input);
-        given.setting["steps"] = (tokens + of_a_step / 2) / of_a_step;
+        given.setting["steps"] = tokens == 0 ? 0 : std::max<std::int64_t>(1, (tokens + of_a_step / 2) / of_a_step);
     }
     return fine_tune_base(given);
 }

@@ -49,26 +49,27 @@ Statistics unit_products(const StatisticsInput& input) {
     for (const auto& tensor : input.tensors)
         if (holds_products(tensor.name)) wanted.insert(tensor.name);
 
-    // [member][tensor]: sums over tokens of the first's activations (rows) times the member's (columns).
+    // [member][tensor]: float64 sums over tokens of the first's activations (rows) times the member's (columns).
     std::vector<std::map<std::string, torch::Tensor>> sums(combination.members.size());
     const auto at_once = std::max<std::int64_t>(1, kEvaluationTokens / context);
     WindowSampler sampler(training_sources(combination), context, windows, combination.seed, "rebasin_batches", "");
-    const auto all = sampler.next(device);
+    const auto all = sampler.next(at::kCPU);
     input.target_tokens = sampler.windows_from(combination.target_text) * context;
     const at::NoGradGuard no_grad;
     for (std::int64_t begin = 0; begin < windows; begin += at_once) {
         if (combination.safe_point) combination.safe_point();
-        const auto ids = all.narrow(0, begin, std::min(at_once, windows - begin)).narrow(1, 0, context);
+        const auto ids = all.narrow(0, begin, std::min(at_once, windows - begin)).narrow(1, 0, context).to(device);
         const PrecisionScope scope(combination.precision, device);
         const auto reference = unit_activations(*combination.members[first], ids, wanted);
         for (std::size_t i = 0; i < combination.members.size(); ++i) {
             if (i == first || weights[i] == 0) continue;
             const auto own = unit_activations(*combination.members[i], ids, wanted);
+            const PrecisionScope full("float32", device);  // activations may be rounded, their products not
             for (const auto& [name, a] : reference) {
                 // Queries and keys are two matrices of products, one after the other.
                 const auto parts = name.ends_with("attn.c_attn.weight") ? 2 : 1;
                 const auto size = a.size(1) / parts;
-                auto& sum = sums[i].try_emplace(name, at::zeros({parts, size, size}, a.options())).first->second;
+                auto& sum = sums[i].try_emplace(name, at::zeros({parts, size, size}, a.options().dtype(at::kDouble))).first->second;
                 for (std::int64_t part = 0; part < parts; ++part)
                     sum[part].add_(at::mm(a.narrow(1, part * size, size).t(), own.at(name).narrow(1, part * size, size)));
             }

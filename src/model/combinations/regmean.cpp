@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include "cmsweep/model/device.hpp"
 #include "own_text.hpp"
 #include "statistics.hpp"
 
@@ -25,6 +26,7 @@ Statistics input_grams(const StatisticsInput& input) {
         std::int64_t tokens = 0;
         const auto see = [&](const std::string& name, const torch::Tensor& rows) {
             if (const auto sum = sums.find(name); sum != sums.end()) {
+                const PrecisionScope full("float32", rows.device());  // what is averaged may be rounded, its products not
                 const auto x = rows.reshape({-1, rows.size(-1)}).to(at::kFloat);
                 sum->second.add_(at::mm(x.t(), x));
             }

@@ -104,6 +104,16 @@ TEST(Ties, EqualMagnitudesThatSpanTensorsAreSharedOutInOrder) {
     EXPECT_THAT(merged[1], ElementsAre(1, 0, 0));
 }
 
+TEST(Ties, RoundingElectsNothingWhateverTheOrderOfTheMembers) {
+    // The sum of the three is 2^-25, which 1 + 2^-25 - 1 loses in float: plus is elected, and two of the three agree.
+    const float small = std::ldexp(1.0f, -25);
+    std::vector<std::vector<float>> members{{1}, {small}, {-1}};
+    std::sort(members.begin(), members.end());
+    do {
+        EXPECT_THAT(MergeCase::single({0}, members).merge("ties", {{"density", 1}})[0], near({0.5f}));
+    } while (std::next_permutation(members.begin(), members.end()));
+}
+
 TEST(Ties, ExactCancellationElectsNothingButPlusInMergekit) {
     const auto pair = MergeCase::single({0}, {{2}, {-2}});
     EXPECT_THAT(pair.merge("ties", {{"density", 1}})[0], ElementsAre(0));
