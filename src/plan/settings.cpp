@@ -80,6 +80,13 @@ std::vector<nlohmann::json> multiply_out(const std::vector<ParameterSpec>& param
     return combinations;
 }
 
+/// Where a method reads no text, what says which text and how much changes nothing: the defaults, so that it changes no id either.
+void settle_text(const MethodInfo& method, nlohmann::json& setting) {
+    if (!method.no_text || !method.no_text(setting)) return;
+    for (const char* name : {"train_on", "windows"}) setting.erase(name);
+    setting = complete_setting(method.parameters, setting);
+}
+
 }  // namespace
 
 MethodTable read_method(TableReader& table, const std::vector<std::string>& corpora, double& settings_left) {
@@ -123,6 +130,7 @@ MethodTable read_method(TableReader& table, const std::vector<std::string>& corp
     }
     settings_left -= count;
     read.config.settings = multiply_out(read.method->parameters, axes);
+    for (auto& setting : read.config.settings) settle_text(*read.method, setting);
     return read;
 }
 

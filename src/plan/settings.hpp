@@ -12,7 +12,8 @@
 namespace cmsweep {
 
 /// A [[grid.method]] table as read: the row and every combination of its axes, the first parameter of the row varying
-/// slowest. No settings if there was a problem (reported) or if the row is one of those that always run.
+/// slowest; two that differ only in text that is not read are equal. No settings if there was a problem (reported) or if the
+/// row is one of those that always run.
 struct MethodTable {
     const MethodInfo* method = nullptr;
     MethodConfig config;

@@ -202,6 +202,21 @@ TEST(Plan, AMatchByWeightsNeedsNeitherTextNorSeed) {
     }
 }
 
+TEST(Plan, TextThatAMatchByWeightsDoesNotReadEntersNoId) {
+    const auto plan = [](const std::string& parameters) { return plan_of({.methods = "[[grid.method]]\nname = \"rebasin\"\n" + parameters}); };
+    const auto rows = [&](const std::string& parameters) { return ids(plan(parameters), "experiments"); };
+    const std::string weights = "matching = \"weights\"\n", activations = "matching = \"activations\"\n";
+    EXPECT_EQ(rows(weights + "windows = 32\ntrain_on = \"code\"\n"), rows(weights));
+    EXPECT_NE(rows(activations + "windows = 32\n"), rows(activations));
+    EXPECT_NE(rows(activations + "train_on = \"code\"\n"), rows(activations));
+    auto each = rows(weights);
+    for (const char* windows : {"windows = 32\n", "windows = 48\n"}) each.merge(rows(activations + windows));
+    const Plan both = plan("matching = [\"weights\", \"activations\"]\nwindows = [32, 48]\n");
+    EXPECT_EQ(ids(both, "experiments"), each);
+    // One setting by weights and two by activations, at 3 degrees x 2 seeds; the base and both specialists.
+    EXPECT_EQ(both.table("experiments").rows(), 3u * 6u + 2u + 12u);
+}
+
 TEST(Plan, PrecisionAndDeviceEnterEveryId) {
     InputFacts cuda = facts();
     cuda.device = "cuda";
