@@ -1,5 +1,8 @@
 """`cmsweep materialize`: what it writes is the model that was evaluated."""
 import json
+import os
+import signal
+import subprocess
 
 import numpy as np
 import pytest
@@ -54,7 +57,7 @@ def test_reloads_to_the_same_loss(world, merged, tmp_path):
         program.run_well("materialize", store, row, "-o", folder)
         assert {"config.json", "model.safetensors"} <= {path.name for path in folder.iterdir()}
         assert loss_of_checkpoint(world, tmp_path, folder) == loss, key
-        assert not (tmp_path / (key[0] + ".part")).exists()
+        assert [path.name for path in tmp_path.iterdir() if path.name.startswith((".", key[0] + "."))] == [key[0] + ".toml"]
     assert len({loss for _, loss in found.values()}) > 5, "the losses would differ if another model had been written"
 
 
@@ -110,6 +113,44 @@ def test_a_name_may_be_cut_short_and_the_sweep_may_have_moved(world, tmp_path):
     folder = tmp_path / "moved"
     program.run_well("materialize", store, row[:12], "-o", folder, "--config", tmp_path / "after" / file.name)
     assert loss_of_checkpoint(world, tmp_path, folder) == loss
+
+
+def test_touches_nothing_that_it_did_not_make(merged, tmp_path):
+    _, _, _, store = merged
+    row = rows(store)[("average", "code", "math")][0]
+    folder, other = tmp_path / "model", tmp_path / "model.part"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    before = program.snapshot(tmp_path)
+    for fault in ("event=safetensors.body;signal=throw", "event=file.rename;at=2;signal=throw"):  # in the first file, in the second
+        result = program.run("materialize", store, row, "-o", folder, fault=fault)
+        assert result.code != 0 and "fault on purpose" in result.err, str(result)
+        assert program.snapshot(tmp_path) == before and list(tmp_path.iterdir()) == [other]
+    program.run_well("materialize", store, row, "-o", folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.part"]
+    assert [(path.name, path.read_text()) for path in other.iterdir()] == [("notes.txt", "mine")]
+
+
+def test_two_calls_for_one_folder_leave_one_whole_model(merged, tmp_path):
+    """The first stops in the middle of its files until the second, of another row, is done."""
+    _, _, _, store = merged
+    found = rows(store)
+    folder, alone = tmp_path / "model", tmp_path / "alone"
+    program.run_well("materialize", store, found[("dare", "code", "math")][0], "-o", alone)
+    first = subprocess.Popen(program.command("materialize", store, found[("average", "code", "math")][0], "-o", folder),
+                             env=program.environment("event=safetensors.body;signal=STOP"), stderr=subprocess.PIPE, text=True)
+    try:
+        assert os.waitid(os.P_PID, first.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_code == os.CLD_STOPPED
+        assert len(list(tmp_path.glob(".model.*"))) == 1
+        program.run_well("materialize", store, found[("dare", "code", "math")][0], "-o", folder)
+        first.send_signal(signal.SIGCONT)
+        _, said = first.communicate(timeout=300)
+    finally:
+        first.kill()
+        first.wait()
+    assert first.returncode != 0 and f"{folder}: cannot be given its name" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "model"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {path.name: path.read_bytes() for path in alone.iterdir()}
 
 
 def test_shards(world, tmp_path):
