@@ -99,7 +99,7 @@ int materialize_command(const MaterializeOptions& options) {
     const Config config = config_of(reader, options);
     // Ids depend on the kind of device that the sweep ran on.
     const std::string recorded = reader.environment("device");
-    const Inputs inputs = read_inputs(config, recorded.empty() ? resolve_device_kind(config.run.device) : recorded);
+    Inputs inputs = read_inputs(config, recorded.empty() ? resolve_device_kind(config.run.device) : recorded);
     const Plan plan = make_plan(config, inputs.facts);
     const auto task = std::find_if(plan.tasks.begin(), plan.tasks.end(), [&](const Task& one) {
         return std::any_of(one.results.begin(), one.results.end(), [&](const ResultKey& key) { return key.table == "experiments" && key.id.hex() == row.id; });
@@ -108,7 +108,7 @@ int materialize_command(const MaterializeOptions& options) {
         throw InputError(row.id + " is " + described(row) + ", which " + config.file.string() +
                          " does not ask for as it and the files that it names are now: give the config that computed it, --config CONFIG.toml");
     }
-    Job job = inputs.job;
+    Job& job = inputs.job;
     job.base = plan.base;
     const auto side = fs::path(options.store).replace_extension(".d");  // beside the store, wherever both have moved
     if (fs::exists(side)) job.side_folder = fs::absolute(side).string();
@@ -116,6 +116,7 @@ int materialize_command(const MaterializeOptions& options) {
     bool reads_text = false;
     for (const auto& item : task->payload.at("items")) reads_text = reads_text || (item.contains("text") && !item.at("text").empty());
     if (reads_text) {
+        inputs.to_remember.clear();  // it would go where the config puts the output, which may be gone
         write_tokens(inputs);
     } else if (job.device != "cpu") {
         job.device = "cpu";  // parameters are merged there anyway

@@ -1,6 +1,7 @@
 """`cmsweep materialize`: what it writes is the model that was evaluated."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -112,6 +113,19 @@ def test_a_name_may_be_cut_short_and_the_sweep_may_have_moved(world, tmp_path):
     store = tmp_path / "after" / store.relative_to(tmp_path / "before")
     folder = tmp_path / "moved"
     program.run_well("materialize", store, row[:12], "-o", folder, "--config", tmp_path / "after" / file.name)
+    assert loss_of_checkpoint(world, tmp_path, folder) == loss
+
+
+def test_text_is_read_where_the_store_has_moved(world, tmp_path):
+    """Without its cache, which is written anew beside the store, not where the config puts the output."""
+    config, file, store = sweep(world, tmp_path / "before", method=[{"name": "fisher", "windows": 3}])
+    row, loss = rows(store)[("fisher", "code", "math")]
+    store.parent.rename(tmp_path / "elsewhere")
+    store = tmp_path / "elsewhere" / store.name
+    shutil.rmtree(store.with_suffix(".d") / "cache")
+    folder = tmp_path / "moved"
+    program.run_well("materialize", store, row, "-o", folder)
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
     assert loss_of_checkpoint(world, tmp_path, folder) == loss
 
 
