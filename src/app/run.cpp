@@ -377,6 +377,8 @@ int run_command(const RunOptions& options, int& argc, char**& argv) {
         world.abort(kStopped);
     } catch (const std::exception& error) {
         std::cerr << "rank " << world.rank() << ": " << error.what() << '\n';
+        // A disk that fails is no task's fault: those in flight are not suspected.
+        if (dynamic_cast<const StorageError*>(&error) != nullptr) note_planned_stop(true);
         if (world.size() > 1) world.abort(kInternal);
         // Not through MPI_Finalize: after a failed write HDF5 crashes there when it closes what is still open.
         std::cerr.flush();

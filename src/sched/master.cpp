@@ -468,18 +468,32 @@ void Master::watch(double now, Step& step) {
     }
 }
 
+void Master::tell_blocked(Step& step) {
+    step.blocked.insert(step.blocked.end(), std::make_move_iterator(new_blocked_.begin()), std::make_move_iterator(new_blocked_.end()));
+    new_blocked_.clear();
+    step.events.insert(step.events.end(), std::make_move_iterator(new_events_.begin()), std::make_move_iterator(new_events_.end()));
+    new_events_.clear();
+}
+
 void Master::give_up(double now, Step& step) {
     const auto hangs = [&](const WorkerState& worker) {
         return worker.overdue && (stopping_ || now - worker.heard > 2 * options_.task_timeout);
     };
     if (!options_.gives_up || idle() || !std::all_of(workers_.begin(), workers_.end(), [&](const auto& w) { return w.queue.empty() || hangs(w); })) return;
+    std::vector<std::pair<std::size_t, std::string>> hung;
     for (const auto& worker : workers_) {
         if (worker.queue.empty()) continue;
-        const auto& task = entries_[worker.queue.front()].task;
-        step.blocked.push_back({task.label, task.results, "no safe point for " + format_duration(now - worker.heard) + " in rank " +
-                                                              std::to_string(worker.rank) + "; run.task_timeout is " + format_duration(options_.task_timeout),
-                                true, false, true});
+        Entry& entry = entries_[worker.queue.front()];
+        hung.emplace_back(worker.queue.front(), "no safe point for " + format_duration(now - worker.heard) + " in rank " + std::to_string(worker.rank) +
+                                                    "; run.task_timeout is " + format_duration(options_.task_timeout));
+        step.blocked.push_back({entry.task.label, entry.task.results, hung.back().second, true, false, true});
+        entry.state = State::failed;
+        ++failed_tasks_;
+        ++tasks_ended_;
     }
+    // Once all of them are out of play. A task without results of its own is counted only in those of its dependents.
+    for (const auto& [i, reason] : hung) block_dependents(i, "task '" + entries_[i].task.label + "' failed: " + reason, /*retryable=*/true);
+    tell_blocked(step);
     step.abandoned = true;
 }
 
@@ -507,11 +521,7 @@ Master::Step Master::step(double now) {
     }
     run_round(now, step);
     watch(now, step);
-    step.blocked = std::move(new_blocked_);
-    new_blocked_.clear();
-    step.events.insert(step.events.end(), std::make_move_iterator(new_events_.begin()),
-                       std::make_move_iterator(new_events_.end()));
-    new_events_.clear();
+    tell_blocked(step);
     give_up(now, step);
 
     // A step that commits is followed by another one; finishing takes a step of its own.

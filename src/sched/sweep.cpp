@@ -84,8 +84,15 @@ SweepOutcome run_master(Sweep sweep, Transport& transport, ResultSink& sink, Wor
         const auto step = desk.step();
         if (step.abandoned) {
             std::string tasks;
-            for (const auto& blocked : step.blocked) tasks += "\n  " + blocked.label + ": " + blocked.reason;
-            throw HungRanks("ended by force, since nothing but hanging tasks was left:" + tasks);
+            for (const auto& blocked : step.blocked) {
+                if (blocked.timed_out) tasks += "\n  " + blocked.label + ": " + blocked.reason;
+            }
+            const std::string why = "ended by force, since nothing but hanging tasks was left:" + tasks;
+            // Told first: another start would meet it again.
+            if (const auto fault = desk.master.outcome().fault; !fault.empty()) {
+                throw StorageError("storage failure: " + fault + '\n' + why + "\nthe results so far are safe; make room and run again");
+            }
+            throw HungRanks(why);
         }
         for (const auto& [rank, message] : step.send) transport.send(rank, message);
         if (step.commit) {

@@ -151,14 +151,14 @@ def test_exceptions_are_retried_as_often_as_the_config_says(world):
 def test_a_task_that_hangs_is_given_up_retried_and_then_failed(world):
     """Every rank but the hanging one has nothing left to do; nothing of what they did is lost."""
     config = world.sweep("hangs")
-    config["run"].update(task_timeout="5s", retries=1)
+    config["run"].update(task_timeout="10s", retries=1)
     file = worlds.write(config, world.root / "hangs")
     store = worlds.store_of(file, config)
     fault = "event=task ensemble_probabilities of code+math at degree 10, layer none, seed 1;signal=hang"
     for attempt in (1, 2):
         result = program.run(file, ranks=3, fault=fault)
         assert result.code == 75, str(result)
-        assert "no safe point for" in result.err and "run.task_timeout is 5.0 s" in result.err, str(result)
+        assert "no safe point for" in result.err and "run.task_timeout is 10.0 s" in result.err, str(result)
         assert not (store.with_suffix(".d") / "suspects.json").exists()
     result = program.run(file, ranks=3)
     assert result.code == program.SOME_FAILED, str(result)
@@ -166,6 +166,25 @@ def test_a_task_that_hangs_is_given_up_retried_and_then_failed(world):
     failed = [row for row in rows if row["status"] == program.FAILED]
     assert [(row["attempt"], row["retryable"]) for row in failed] == [(2, 1)] and b"no safe point for" in failed[0]["message"]
     assert all(row["attempt"] == 1 for row in rows if row["status"] == program.DONE) and len(failed) == 1
+
+
+def test_a_hanging_task_without_results_fails_what_needs_it(world):
+    """No row is its own, so that only its dependents' rows can end a sweep that would else hang at every start."""
+    config = world.sweep("hangs-inside")
+    config["sweep"]["seeds"] = [0]  # the labels of these tasks do not name it
+    config["run"].update(task_timeout="10s", retries=0)
+    file = worlds.write(config, world.root / "hangs-inside")
+    store = worlds.store_of(file, config)
+    label = "represent code at degree 10"
+    fault = f"event=task {label};signal=hang"
+    result = program.run(file, ranks=3, fault=fault)
+    assert result.code == 75 and f"{label}: no safe point for" in result.err, str(result)
+    result = program.run(file, ranks=3, fault=fault)
+    assert result.code == program.SOME_FAILED, str(result)
+    failed = [row for row in program.labelled_rows(store, "similarity").values() if row["status"] == program.FAILED]
+    assert failed and all(f"not computed: task '{label}' failed: no safe point for".encode() in row["message"] for row in failed)
+    assert {row["attempt"] for row in failed} == {1}
+    assert set(program.statuses(store)) == {program.DONE}, "the experiments need none of it"
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["asked_to_stop", "not_asked"])

@@ -449,6 +449,43 @@ TEST(Master, GivesUpAHangingRankOnlyWhenNothingElseIsLeft) {
     EXPECT_THAT(blocked.reason, testing::AllOf(HasSubstr("no safe point for 2 min 21 s in rank 1"), HasSubstr("run.task_timeout is 1 min")));
 }
 
+TEST(Master, AHangingTaskWithoutResultsIsCountedInWhatNeedsIt) {
+    auto options = quick();
+    options.task_timeout = 60;
+    Driven run({make_task("one", TaskKind::represent, 3e9, {}, {"f1", "g1"}, 0), make_task("two", TaskKind::represent, 2e9, {}, {"f2"}, 0),
+                make_task("also two", TaskKind::represent, 1e9, {"f1"}, {"f2"}, 0), make_task("use 1", TaskKind::compare, 1e9, {"g1"}, {"c"}, 2),
+                make_task("use of use 1", TaskKind::compare, 1e9, {"c"}), make_task("use 2", TaskKind::compare, 1e9, {"f2"})},
+               2, options);
+    EXPECT_THAT(run.step(0), UnorderedElementsAre("1<-one", "2<-two"));
+    run.step(121);
+    EXPECT_TRUE(run.last().abandoned);
+    std::map<std::string, Master::Blocked> blocked;
+    for (const auto& entry : run.last().blocked) EXPECT_TRUE(blocked.emplace(entry.label, entry).second) << entry.label << " twice";
+    ASSERT_EQ(blocked.size(), 6u);
+    for (const auto& [label, entry] : blocked) {
+        EXPECT_TRUE(entry.retryable) << label;
+        EXPECT_EQ(entry.timed_out, label == "one" || label == "two") << label;
+    }
+    EXPECT_EQ(blocked.at("use 1").results.size(), 2u);
+    EXPECT_THAT(blocked.at("use of use 1").reason, HasSubstr("task 'one' failed: no safe point for 2 min 01 s in rank 1"));
+    EXPECT_EQ(run.last().events.back().kind, SweepEvent::Kind::blocked);
+}
+
+TEST(Master, WhatAHangingTaskHasMadeOrAnotherTaskMakesBlocksNobody) {
+    auto options = quick();
+    options.task_timeout = 60;
+    Driven run({make_task("train", TaskKind::specialise, 9e9, {}, {"d1", "d2"}), make_task("merge 1", TaskKind::merge, 1e9, {"d1"}),
+                make_task("merge 2", TaskKind::merge, 1e9, {"d2"}), make_task("train again", TaskKind::specialise, 1e9, {"d1"}, {"d2"})},
+               1, options);
+    EXPECT_THAT(run.step(0), ElementsAre("1<-train"));
+    run.publish(1, "d1", 1);
+    run.step(2);
+    run.step(122);
+    EXPECT_TRUE(run.last().abandoned);
+    ASSERT_EQ(run.last().blocked.size(), 1u) << "the others wait for the next start";
+    EXPECT_EQ(run.last().blocked[0].label, "train");
+}
+
 TEST(Master, InTheWorkersOwnProcessGivesNobodyUp) {
     auto options = quick();
     options.task_timeout = 60;

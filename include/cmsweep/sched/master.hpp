@@ -96,8 +96,8 @@ struct SweepEvent {
 /// behind long ones, so that no worker sits on work that an idle one could do.
 ///
 /// A rank that reaches no safe point cannot be interrupted, and no commit is possible without it. So it is given up only when
-/// nothing else is left to do: at a stop once it is overdue, else after twice task_timeout. Its task counts as failed once, and the
-/// run must be ended from outside; what the others have finished is in their journals.
+/// nothing else is left to do: at a stop once it is overdue, else after twice task_timeout. Its task counts as failed once, with
+/// all that needs it, and the run must be ended from outside; what the others have finished is in their journals.
 ///
 /// Suspects run one at a time with nothing else in flight, when nothing else is ready, so that a process's death can only be
 /// theirs and costs little.
@@ -138,7 +138,7 @@ public:
         bool commit = false;           ///< join the collective commit, then call committed()
         bool finished = false;         ///< do the last commit if `last_commit`, and leave
         bool last_commit = false;
-        bool abandoned = false;        ///< ranks hang and nobody else has work: `blocked` has their tasks; end this run by force
+        bool abandoned = false;        ///< ranks hang, nobody else has work: `blocked` has their tasks (timed_out) and their users; end by force
     };
     /// Call after every message and at least every 0.1 s.
     Step step(double now);
@@ -203,6 +203,7 @@ private:
     void quarantine(std::size_t i, const std::string& reason);
     void run_round(double now, Step& step);
     void watch(double now, Step& step);
+    void tell_blocked(Step& step);
     void give_up(double now, Step& step);
     bool idle() const;
     Progress::Counts all_counts() const;

@@ -36,7 +36,7 @@ public:
 
 /// [collective: rank 0 of at least 2, while every other rank calls run_worker] `add` stores the failures of tasks that
 /// cannot start. All ranks return the same outcome after the last commit; none was made if there is a fault. Throws what
-/// commit() throws, and HungRanks; the caller must abort the other ranks then.
+/// commit() throws, and HungRanks, or StorageError where ranks hang after a fault; the caller must abort the other ranks then.
 SweepOutcome run_master(Sweep sweep, Transport& transport, ResultSink& sink, Worker::AddRecord add);
 
 /// [collective] Every rank but 0.
