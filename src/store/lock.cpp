@@ -66,6 +66,7 @@ LockFile::~LockFile() {
 }
 
 LockFile::Result LockFile::lock_byte(long byte) {
+    if (owner_file_wanted()) return Result::unsupported;
     struct flock range {};
     range.l_type = F_WRLCK;
     range.l_whence = SEEK_SET;
@@ -90,7 +91,10 @@ bool LockFile::others_hold_any() const {
     return ::fcntl(descriptor_, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
 }
 
-LockFile::Result LockFile::share() { return lock_result(::flock(descriptor_, LOCK_SH | LOCK_NB)); }
+LockFile::Result LockFile::share() {
+    if (owner_file_wanted()) return Result::unsupported;
+    return lock_result(::flock(descriptor_, LOCK_SH | LOCK_NB));
+}
 
 std::string LockFile::text() const {
     std::string text(512, '\0');
@@ -202,7 +206,7 @@ StoreLock::StoreLock(const std::filesystem::path& output, double patience) : sta
     const auto deadline = after(patience);
     for (;;) {
         const auto own = file->lock_byte(lock_byte_of(0));
-        if (own == LockFile::Result::unsupported || owner_file_wanted()) {
+        if (own == LockFile::Result::unsupported) {
             const std::filesystem::path owner = output.string() + ".owner";
             state_->heartbeat = std::make_unique<HeartbeatLock>(owner, describe_owner(), patience);
             state_->warnings = state_->heartbeat->warnings();

@@ -13,7 +13,7 @@ namespace cmsweep {
 /// An open file description; its OFD and flock locks end with it.
 class LockFile {
 public:
-    enum class Result { taken, held, unsupported };
+    enum class Result { taken, held, unsupported };  ///< unsupported: by the file system, or not wanted (CMSWEEP_LOCKS=owner-file)
     /// Throws InputError if the file cannot be opened (`create`: or made).
     LockFile(const std::filesystem::path& path, bool create);
     ~LockFile();

@@ -62,6 +62,20 @@ TEST(StoreLock, UsesAnOwnerFileWhereLocksAreNotToBeUsed) {
     ::unsetenv("CMSWEEP_LOCKS");
 }
 
+TEST(LockFile, TakesNoLocksWhereTheyAreNotToBeUsed) {
+    const auto folder = own_folder("lock-none");
+    const auto file = folder.path() / "sweep.lock";
+    LockFile other(file, true);
+    ASSERT_EQ(other.lock_byte(lock_byte_of(1)), LockFile::Result::taken);
+    LockFile lock(file, false);
+    ASSERT_EQ(lock.lock_byte(lock_byte_of(1)), LockFile::Result::held);
+    ::setenv("CMSWEEP_LOCKS", "owner-file", 1);
+    EXPECT_EQ(lock.lock_byte(lock_byte_of(1)), LockFile::Result::unsupported);
+    EXPECT_EQ(lock.share(), LockFile::Result::unsupported);
+    ::unsetenv("CMSWEEP_LOCKS");
+    EXPECT_EQ(lock.share(), LockFile::Result::taken);
+}
+
 class Heartbeat : public testing::Test {
 protected:
     TemporaryFolder folder_ = own_folder("heartbeat");
