@@ -41,7 +41,7 @@ on_every_node mkdir -p "$scratch" "$shared"
 
 # Slurm starts the ranks through PMIx where it can; else Open MPI's own launcher does, inside the same allocation. Since 22.05
 # srun does not take the batch script's --cpus-per-task by itself.
-if [ "${LAUNCHER:-srun}" = srun ] && srun --mpi=list 2>&1 | grep -q pmix; then
+if [ "${LAUNCHER:-srun}" = srun ] && [[ $(srun --mpi=list 2>&1) == *pmix* ]]; then
     launch=(srun --mpi=pmix --cpus-per-task="$threads" --cpu-bind=cores)
 else
     launch=(mpirun -n "$SLURM_NTASKS" --map-by "slot:PE=$threads" --bind-to core:overload-allowed)
@@ -78,5 +78,10 @@ fi
 echo "$count" >"$counter"
 echo "stopped early: queueing the job again ($count of at most $limit times)"
 clean_up  # queueing again ends this shell
-scontrol requeue "$job"
+status=0
+scontrol requeue "$job" || status=$?
+if [ "$status" -ne 0 ] && [ "$status" -le 128 ]; then  # more: it was ended with this shell, for the job is queued again
+    echo "stopped early, and could not be queued again (scontrol requeue $job: exit $status); submit the same job to continue" >&2
+    rm -f "$counter"
+fi
 exit 75

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # end by USR1, as the real ones do while they start the ranks.
 LAUNCHER = r"""#!/bin/bash
 echo "$(basename "$0") $*" >>"$CALLS"
-if [ "$1" = --mpi=list ]; then echo "$PMI"; exit 0; fi
+if [ "$1" = --mpi=list ]; then echo "$PMI"; yes "and more than a pipe holds" | head -c 300000; exit; fi
 while [ $# -gt 0 ] && [ "${1:0:1}" = - ]; do
     case $1 in -n|--map-by|--bind-to) shift;; esac
     shift
@@ -26,12 +26,16 @@ PROGRAM = r"""#!/bin/bash
 echo "program started $*" >>"$CALLS"
 for i in $(seq ${LONG:-0}); do sleep 0.05; done
 """
+SCONTROL = r"""#!/bin/bash
+echo "scontrol $*" >>"$CALLS"
+[ -z "${REFUSE:-}" ] || { echo "$REFUSE" >&2; exit 1; }
+"""
 
 
 @pytest.fixture
 def slurm(tmp_path):
     """A folder of submission and an environment as Slurm gives it to a batch script."""
-    programs = {"srun": LAUNCHER, "mpirun": LAUNCHER, "scontrol": '#!/bin/bash\necho "scontrol $*" >>"$CALLS"\n', "cmsweep": PROGRAM}
+    programs = {"srun": LAUNCHER, "mpirun": LAUNCHER, "scontrol": SCONTROL, "cmsweep": PROGRAM}
     for name, text in programs.items():
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
@@ -78,3 +82,13 @@ def test_a_launcher_that_ends_by_the_signal_has_stopped_the_sweep_too(slurm, lau
     job.send_signal(signal.SIGUSR1)
     assert job.wait(timeout=60) == 75
     assert "scontrol requeue 4711" in calls.read_text()
+
+
+def test_a_job_that_cannot_be_queued_again_says_so_and_has_not_failed(slurm):
+    (Path(slurm["SLURM_SUBMIT_DIR"]) / "bin" / "cmsweep").write_text("#!/bin/bash\nexit 75\n")
+    job = subprocess.run(["bash", ROOT / "jobs" / "one_node.sbatch", "mine.toml"], env={**slurm, "REFUSE": "Requested operation is presently disabled"},
+                         capture_output=True, text=True, timeout=60)
+    assert job.returncode == 75, job.stderr
+    assert "Requested operation is presently disabled" in job.stderr
+    assert "could not be queued again (scontrol requeue 4711: exit 1); submit the same job to continue" in job.stderr
+    assert not list(Path(slurm["SLURM_SUBMIT_DIR"]).glob(".cmsweep-requeues-*"))

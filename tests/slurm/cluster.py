@@ -5,8 +5,8 @@ Every daemon is a child of this process, in the foreground, so that it is known 
 from __future__ import annotations
 
 import ctypes
-import getpass
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -18,6 +18,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "squeue", "sinfo")
 PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])  # daemons are not on everybody's path
+USER = pwd.getpwuid(os.getuid()).pw_name  # not LOGNAME or USER, which may name somebody else after su or sudo
 
 CONFIGURATION = """\
 ClusterName=test
@@ -126,7 +127,7 @@ class Cluster:
             self._signal(pid, signal.SIGCONT)  # a stopped process does not see TERM
         try:
             self.check_daemons()
-            self.try_to("scancel", "--user", getpass.getuser())
+            self.try_to("scancel", "--user", USER)
             wait_for(lambda: not self.try_to("squeue", "--noheader"), "jobs to end", timeout=60, alive=self.check_daemons)
         except (TimeoutError, subprocess.TimeoutExpired, RuntimeError):
             pass
@@ -157,7 +158,7 @@ class Cluster:
         for number in range(1, 1 + self.nodes):
             (folder / f"n{number}" / "tmp").mkdir(mode=0o755, parents=True)  # a node of its own to PMIx, too
             lines.append(f"NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[number]} CPUs={self.cpus} RealMemory=1000000")
-        (folder / "slurm.conf").write_text(CONFIGURATION.format(host=host, user=getpass.getuser(), port=ports[0], folder=folder,
+        (folder / "slurm.conf").write_text(CONFIGURATION.format(host=host, user=USER, port=ports[0], folder=folder,
                                                                 kill_wait=self.kill_wait, nodes="\n".join(lines)))
         munge = folder / "munge"
         # --force: as root it would not like a folder below /tmp.
