@@ -1,7 +1,9 @@
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "cmsweep/base/error.hpp"
+#include "cmsweep/base/fault_point.hpp"
 #include "cmsweep/core/similarity/in_tiles.hpp"
 #include "cmsweep/model/combination.hpp"
 #include "executor.hpp"
@@ -141,6 +143,25 @@ void Executor::merge(const Task& task, TaskContext& context) {
             const std::string target = item->at("target").at("name");
             const EvaluationResult& test = on_test.at(target);
             const EvaluationResult& select = on_select.at(target);
+            // First, since a run may stop in it: an item's two results are delivered together, or the next start computes one of them twice.
+            std::optional<Record> routing;
+            if (input.method->family == Family::routing) {
+                fault_point("routing weights");
+                const auto& spec = item->at("target");
+                const auto weights = routing_weights(*combination.predictor, windows(spec.at("test"), spec.at("context"), spec.at("windows")),
+                                                     device_, job_.precision, input.safe_point);
+                // Rows are the network's blocks; those outside the chosen ones have no experts.
+                const std::int64_t experts = weights.empty() ? 0 : static_cast<std::int64_t>(weights.front().size());
+                std::vector<double> table(static_cast<std::size_t>(job_.geometry.blocks * experts), kNan);
+                for (std::size_t row = 0; row < weights.size(); ++row) {
+                    std::copy(weights[row].begin(), weights[row].end(),
+                              table.begin() + (input.blocks.first + static_cast<std::int64_t>(row)) * experts);
+                }
+                routing.emplace();
+                routing->table = "routing";
+                routing->id = record.id;
+                routing->set("weight", {job_.geometry.blocks, experts}, std::move(table));
+            }
             if (!std::isfinite(test.loss) || !std::isfinite(select.loss)) {
                 context.result(numeric_failure("experiments", record.id, "the loss is not finite"));
             } else {
@@ -152,22 +173,7 @@ void Executor::merge(const Task& task, TaskContext& context) {
                 record.set("block_loss", {64}, as_vector(test.block_loss));
                 context.result(record);
             }
-            if (input.method->family != Family::routing) continue;
-            const auto& spec = item->at("target");
-            const auto weights = routing_weights(*combination.predictor, windows(spec.at("test"), spec.at("context"), spec.at("windows")),
-                                                 device_, job_.precision, input.safe_point);
-            // Rows are the network's blocks; those outside the chosen ones have no experts.
-            const std::int64_t experts = weights.empty() ? 0 : static_cast<std::int64_t>(weights.front().size());
-            std::vector<double> table(static_cast<std::size_t>(job_.geometry.blocks * experts), kNan);
-            for (std::size_t row = 0; row < weights.size(); ++row) {
-                std::copy(weights[row].begin(), weights[row].end(),
-                          table.begin() + (input.blocks.first + static_cast<std::int64_t>(row)) * experts);
-            }
-            Record routing;
-            routing.table = "routing";
-            routing.id = record.id;
-            routing.set("weight", {job_.geometry.blocks, experts}, std::move(table));
-            context.result(std::move(routing));
+            if (routing) context.result(std::move(*routing));
         }
     };
 

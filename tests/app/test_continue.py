@@ -80,6 +80,24 @@ def test_a_signal_while_the_run_is_prepared_stops_it_before_its_first_task(world
     assert not any((program.columns(store, table)["status"] != 0).any() for table in program.TABLES)
 
 
+def test_a_stop_while_routing_weights_are_averaged_parts_no_experiment_from_them(world):
+    """Held there until the next safe point is due, which is the first of the averaging."""
+    config = world.sweep("averaged")
+    file = worlds.write(config, world.root / "averaged")
+    store = worlds.store_of(file, config)
+    process = program.start(file, fault="event=routing weights;signal=STOP")
+    program.wait_for(lambda: program.state(process.pid) == "T", process)
+    process.send_signal(signal.SIGUSR1)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGCONT)
+    result = program.finish(process)
+    assert result.code == 75, str(result)
+    program.run_well(file)
+    program.assert_all_done(store)
+    for table in program.TABLES:
+        assert set(program.columns(store, table)["attempt"]) == {1}, table
+
+
 def test_a_second_interrupt_stops_at_once_and_nothing_is_damaged(world, undisturbed):
     """One worker is held, so that the first interrupt cannot do its work before the second comes."""
     config = world.long_sweep()
