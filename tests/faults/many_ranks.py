@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Many ranks on few cores: a sweep of cheap experiments is run, killed halfway, continued with 5 ranks, and compared with the store of
-one rank. Prints what it measured: memory of idle ranks, start, commits.
+"""Many ranks on few cores: a sweep of cheap experiments is run, killed at its second commit, continued with 5 ranks, and compared with
+the store of one rank. Prints what it measured: memory of idle ranks, start, commits.
 
     many_ranks.py --ranks 256      # about 16 GB of memory and some minutes on 2 cores
 """
@@ -54,11 +54,11 @@ def ranks_of(process) -> dict[int, int]:
     return found
 
 
-def killed_halfway(file: Path, store: Path, ranks: int) -> dict:
-    """Starts the sweep, looks at it while most ranks have nothing to do yet, and kills it once half of its results are there and a
-    collective commit has been made."""
+def killed_at_a_commit(file: Path, store: Path, ranks: int) -> dict:
+    """Starts the sweep, looks at it while ranks have nothing to do yet, and kills it when rank 1 stands at the begin of the second
+    collective commit, so that all others wait for it there, however fast they are."""
     started = time.monotonic()
-    process = program.start("-q", file, ranks=ranks)
+    process = program.start("-q", file, ranks=ranks, fault="event=commit.begin;at=2;rank=1;signal=STOP")
     try:
         program.wait_for(lambda: program.flights(store), process, PATIENCE)
         begun = time.monotonic() - started
@@ -67,11 +67,7 @@ def killed_halfway(file: Path, store: Path, ranks: int) -> dict:
         assert len(pids) == ranks, f"{len(pids)} ranks were found"
         idle = [memory(pid) for rank, pid in sorted(pids.items()) if rank > 0 and rank not in busy]
         total = [sum(memory(pid)["share"] for pid in pids.values())]
-
-        def halfway():
-            status = program.status_file(store)
-            return status.get("commits", 0) >= 1 and 2 * status["done"] >= status["total"]
-        program.wait_for(halfway, process, PATIENCE)
+        program.wait_for(lambda: program.state(pids[1]) == "T", process, PATIENCE)
         total.append(sum(memory(pid)["share"] for pid in pids.values()))
     finally:
         status = program.status_file(store)
@@ -97,14 +93,14 @@ def main() -> None:
 
         file = worlds.write(config, root / "many")
         store = worlds.store_of(file, config)
-        seen = killed_halfway(file, store, options.ranks)
+        seen = killed_at_a_commit(file, store, options.ranks)
         status, idle = seen["status"], seen["idle"]
         print(f"{options.ranks} ranks: {seen['seconds to the first task']:.1f} s to the first task; killed after {status['elapsed']:.1f} s at "
-              f"{status['done']} of {status['total']} results and {status['commits']} collective commits", flush=True)
-        for what in ("resident", "share", "own"):
+              f"{status['done']} of {status['total']} results, at the second collective commit", flush=True)
+        for what in ("resident", "share", "own") if idle else ():  # few ranks may all be busy at once
             values = [of[what] for of in idle]
             print(f"  {what} memory of {len(idle)} idle ranks, MB: mean {statistics.mean(values):.1f}, most {max(values):.1f}")
-        print("  all ranks together: {:.2f} GB at the start, {:.2f} GB halfway".format(*(total / 1e3 for total in seen["MB of all ranks"])), flush=True)
+        print("  all ranks together: {:.2f} GB at the start, {:.2f} GB when it was killed".format(*(total / 1e3 for total in seen["MB of all ranks"])), flush=True)
 
         rows = program.labelled_rows(store)
         kept = {key: row for key, row in rows.items() if row["commit"] != 0 and row["status"] == program.DONE}
