@@ -769,14 +769,13 @@ private:
 
     void check_text_to_train_on(const MethodTable& table, const std::vector<PairPlace>& pairs, const GridConfig& grid) {
         std::set<std::string> sources;
-        // `joint` takes 0 steps for as many as its members were trained for.
-        const bool counts_members_steps = table.config.name == "joint";
+        const MethodInfo& method = *find_method(table.config.name);
         bool needs_members_steps = false;
         for (const auto& setting : table.config.settings) {
             const bool no_steps = setting.contains("steps") && setting.at("steps") == 0;
-            const bool trains = (!no_steps || counts_members_steps) && find_method(table.config.name)->uses_text(setting);
+            const bool trains = (!no_steps || method.zero_steps_count_members) && method.uses_text(setting);
             if (trains && setting.contains("train_on")) sources.insert(setting.at("train_on").get<std::string>());
-            needs_members_steps = needs_members_steps || (no_steps && counts_members_steps);
+            needs_members_steps = needs_members_steps || (no_steps && method.zero_steps_count_members);
         }
         if (needs_members_steps) {
             for (const auto& pair : pairs) {

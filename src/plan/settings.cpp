@@ -83,7 +83,7 @@ std::vector<nlohmann::json> multiply_out(const std::vector<ParameterSpec>& param
 /// Where a method reads no text, what says which text and how much changes nothing: the defaults, so that it changes no id either.
 void settle_text(const MethodInfo& method, nlohmann::json& setting) {
     if (!method.no_text || !method.no_text(setting)) return;
-    for (const char* name : {"train_on", "windows"}) setting.erase(name);
+    for (const auto& name : method.text_parameters) setting.erase(name);
     setting = complete_setting(method.parameters, setting);
 }
 

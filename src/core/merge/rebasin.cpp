@@ -234,6 +234,7 @@ MethodInfo rebasin_method() {
     method.needs_text = true;
     method.draws = true;
     method.no_text = by_weights;
+    method.text_parameters = {"train_on", "windows"};
     method.sees_unchanged = true;
     method.identities = {"equal_members", "parents"};
     method.summary =

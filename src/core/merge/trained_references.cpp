@@ -40,6 +40,7 @@ MethodInfo joint_method() {
     method.needs_base = true;
     method.needs_text = true;
     method.draws = true;
+    method.zero_steps_count_members = true;
     method.identities = {"symmetric"};
     method.summary = "The base fine-tuned on all members' text at once, as many tokens as they together.";
     method.source = "reference row: what combining is to replace";

@@ -69,6 +69,8 @@ struct MethodInfo {
     bool needs_text = false;           ///< learns from a training split (`train_on`, or the members' own)
     bool draws = false;                ///< uses random numbers: the seed enters the id
     bool (*no_text)(const nlohmann::json& setting) = nullptr;  ///< settings with which needs_text and draws do not hold; null: none
+    std::vector<std::string> text_parameters;  ///< with no_text: those that say which text is read and how much, which then say nothing
+    bool zero_steps_count_members = false;     ///< `steps` 0: as many as the members were fine-tuned for together, not none
     bool sees_unchanged = false;       ///< also merges tensors in which no member differs from the base
     std::vector<std::string> identities;  ///< "equal_members": N equal copies come back; "parents": weight 1 returns that member; "symmetric": member order does not matter; "base": tau = 0 returns theta_0
     std::string summary;               ///< one sentence
