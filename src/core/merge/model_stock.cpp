@@ -1,9 +1,9 @@
 #include <cmath>
 
 #include "cmsweep/base/error.hpp"
+#include "geometry.hpp"
 #include "methods.hpp"
 #include "parameters.hpp"
-#include "reductions.hpp"
 
 namespace cmsweep {
 namespace {
@@ -24,14 +24,13 @@ Rows rows_of(const MergeTensor& tensor, bool filter_wise) {
 /// Inner products of two members' task vectors, one a row.
 std::vector<double> products(const ParameterMergeInput& input, std::size_t tensor, std::size_t i, std::size_t j,
                              const Rows& rows) {
+    if (rows.count == 1) return {tau_product(input, tensor, i, j)};
     const auto base = input.base[tensor], a = input.members[i][tensor], b = input.members[j][tensor];
-    const auto term = [&](std::size_t e) {
-        return (static_cast<double>(a[e]) - static_cast<double>(base[e])) *
-               (static_cast<double>(b[e]) - static_cast<double>(base[e]));
-    };
-    if (rows.count == 1) return {sum_of(base.size(), term)};
     std::vector<double> sums(rows.count);
-    for (std::size_t e = 0; e < base.size(); ++e) sums[rows.of(e)] += term(e);
+    for (std::size_t e = 0; e < base.size(); ++e) {
+        sums[rows.of(e)] += (static_cast<double>(a[e]) - static_cast<double>(base[e])) *
+                            (static_cast<double>(b[e]) - static_cast<double>(base[e]));
+    }
     return sums;
 }
 

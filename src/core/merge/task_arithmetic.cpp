@@ -1,14 +1,16 @@
 #include "blocks.hpp"
+#include "geometry.hpp"
 #include "methods.hpp"
 #include "parameters.hpp"
 
 namespace cmsweep {
 namespace {
 
-void task_arithmetic(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json&) {
+void task_arithmetic(const ParameterMergeInput& input, std::span<const std::span<float>> out, nlohmann::json& notes) {
     const double lambda = input.setting.at("lambda");
     const PlainTau plain(input);
     merge_by_sum(input, plain, std::vector<double>(input.members.size(), lambda), out);
+    notes.update(tau_geometry(input));
 }
 
 }  // namespace

@@ -16,6 +16,20 @@ TEST(TaskArithmetic, AddsLambdaTimesTheSumOfTaskVectors) {
     EXPECT_THAT(three.merge("task_arithmetic", {{"lambda", 0}})[0], ElementsAre(1, 2));
 }
 
+TEST(TaskArithmetic, NotesHowTheTaskVectorsLie) {
+    nlohmann::json notes;
+    MergeCase::single({1, 2}, {{4, 6}, {1, 4}}).merge("task_arithmetic", {}, &notes);  // tau: (3, 4), (0, 2)
+    EXPECT_EQ(notes, nlohmann::json({{"tau_norm", {5.0, 2.0}}, {"tau_cosine", 0.8}}));
+
+    notes = {};
+    MergeCase::single({1, 2}, {{2, 2}, {1, 4}, {0, 2}}).merge("task_arithmetic", {}, &notes);  // tau: (1, 0), (0, 2), (-1, 0)
+    EXPECT_NEAR(notes.at("tau_cosine").get<double>(), -1.0 / 3, 1e-6);
+
+    notes = {};
+    MergeCase::single({1, 2}, {{1, 2}, {1, 4}}).merge("task_arithmetic", {}, &notes);
+    EXPECT_EQ(notes, nlohmann::json({{"tau_norm", {0.0, 2.0}}})) << "a task vector of 0 has no direction";
+}
+
 TEST(TaskArithmetic, EqualsFusionBench) {
     EXPECT_THAT(MergeCase::golden().merge("task_arithmetic")[0],
                 near({0.539f, -0.205f, 0.7185f, 1.018f, -1.545f, 0.116f, 0.354f, -0.556f, 0.253f, 0.8435f, -0.431f, 0.024f}));

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "cmsweep/core/merge/method.hpp"
+
+namespace cmsweep {
+
+/// Inner product of two members' task vectors in one tensor, in double; the same bits whatever else is computed.
+double tau_product(const ParameterMergeInput& input, std::size_t tensor, std::size_t i, std::size_t j);
+
+/// How members lie around the base, over all tensors that are merged:
+/// `tau_norm`: Euclidean norm of each member's task vector (for up to 8 members, so that notes stay short);
+/// `tau_cosine`: mean over pairs of members of the cosine between their task vectors; missing where one of these is 0.
+/// Calls input.safe_point() between tensors.
+nlohmann::json tau_geometry(const ParameterMergeInput& input);
+
+}  // namespace cmsweep
