@@ -84,14 +84,14 @@ def similarity_after_merge(paths, failed=False, outside_plan=False) -> xr.Datase
 
 def comparisons(paths, failed=False, outside_plan=False) -> xr.Dataset:
     """Every comparison as one `row`: value, null_mean, null_p95, low, high (row, layer_a, layer_b), NaN-padded; its
-    labels are coordinates on `row`, with `against` saying what kind it is: pair, base, self or seeds."""
+    labels are coordinates on `row`, with `in_plan`, and `against` saying what kind it is: pair, base, self or seeds."""
     pieces = []
     for path in _as_list(paths):
         with _open(path) as file:
             table = _read_table(file, "similarity", failed, outside_plan)
             values = {name: (("row", "layer_a", "layer_b"), table.arrays[name], table.attributes[name])
                       for name in _VALUES_OF_A_COMPARISON}
-            labels = {name: ("row", table.names(name), table.attributes[name]) for name in _LABELS_OF_A_COMPARISON + ["id", "message"]}
+            labels = {name: ("row", table.names(name), table.attributes[name]) for name in _LABELS_OF_A_COMPARISON + ["id", "message", "in_plan"]}
             labels["against"] = ("row", np.array([_kind_of_comparison(*row) for row in zip(
                 *(labels[name][1] for name in ("model_a", "degree_a", "seed", "model_b", "degree_b", "seed_b")))], dtype=object))
             pieces.append(xr.Dataset(values, coords=labels))
@@ -104,17 +104,19 @@ def comparisons(paths, failed=False, outside_plan=False) -> xr.Dataset:
     return data.assign_coords(layer_a=np.arange(blocks), layer_b=np.arange(blocks))
 
 
-def similarity(paths, metric, against="pair", probe=None, site=None) -> xr.Dataset:
+def similarity(paths, metric, against="pair", probe=None, site=None, outside_plan=False) -> xr.Dataset:
     """Similarities as an array with named axes: value, null_mean, null_p95, low, high.
 
     Dimensions: comparison ("code ~ math"; coordinates model_a, model_b), degree, seed, layer_a, layer_b. Besides:
     degree_b with against = "self", or where the members of a pair differ in degree; seed_b with against = "seeds".
     Where nothing was measured there is NaN. `probe` and `site` must be named if the stores have several. A metric with
-    other parameters than its defaults is named with them: 'mutual_knn {"k":5}'.
+    other parameters than its defaults is named with them: 'mutual_knn {"k":5}'. outside_plan: also what the last config no
+    longer asks for; where it has the labels of a planned row, the planned one stands.
 
     Raises KeyError, naming what there is, if nothing fits.
     """
-    data = comparisons(paths)
+    data = comparisons(paths, outside_plan=outside_plan)
+    data = data.isel(row=np.argsort(data["in_plan"].values, kind="stable"))  # of equal labels the last one stands
     if against not in AGAINST:
         raise ValueError(f"against = {against!r}: expected one of {', '.join(AGAINST)}")
     for name, wanted in (("metric", metric), ("against", against), ("probe", probe), ("site", site)):

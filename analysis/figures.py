@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Draws every figure that a store allows, as PNG and SVG, and says what the others lack.
 
-usage: figures.py STORE.h5 [STORE.h5 ...] -o DIR
+usage: figures.py STORE.h5 [STORE.h5 ...] -o DIR [--outside-plan]
 """
 from __future__ import annotations
 
@@ -41,9 +41,8 @@ def save(figure, folder, name):
     return Path(f"{stem}.png")
 
 
-def draw_all(paths, folder):
+def draw_all(sweep, folder):
     """Draws what can be drawn into `folder`. Returns (written PNGs, [(name, what is missing)])."""
-    sweep = Sweep(paths)
     written, missing = [], []
     with matplotlib.rc_context(style.SETTINGS):
         for name, module, arguments in requests(sweep):
@@ -60,9 +59,11 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="Draws every figure that a store allows, and says what the others lack.")
     parser.add_argument("stores", nargs="+", metavar="STORE.h5")
     parser.add_argument("-o", "--output", required=True, metavar="DIR")
+    parser.add_argument("--outside-plan", action="store_true", help="also results that the last config no longer asks for: where several configs filled one store")
     options = parser.parse_args(arguments)
     try:
-        written, missing = draw_all(options.stores, options.output)
+        sweep = Sweep(options.stores, options.outside_plan)
+        written, missing = draw_all(sweep, options.output)
     except StoreError as error:
         print(f"figures.py: {error}", file=sys.stderr)
         return 2
@@ -70,6 +71,8 @@ def main(arguments=None):
         print(path)
     for name, lack in missing:
         print(f"not drawn: {name}: the store lacks {lack}")
+    if sweep.ambiguous:
+        print(f"left out: {sweep.ambiguous} rows with the labels of another row but other content (planned rows stand, else those stored last)")
     return 0
 
 

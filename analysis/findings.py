@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-import cmsweep_reader
 from cmsweep_reader import StoreError
 from intervals import Interval, mean_interval
 from sweep import Missing, Sweep, best, difference, interpolations, routes_by_span
@@ -60,7 +59,7 @@ def similarity_falls(sweep, pair, metric="cka_debiased"):
     finding = Finding("a", pair, "")
     members = sweep.members(pair)
     try:
-        array = cmsweep_reader.similarity(sweep.paths, metric)
+        array = sweep.similarity(metric)
     except KeyError as error:
         finding.reason = error.args[0]
         return finding
@@ -90,7 +89,7 @@ def same_specialist(sweep, metric, members, degree):
     """Per seed: mean over the members, their other seeds and the blocks; None where it was not measured. Seeds share pairs, so
     that an interval over them is approximate."""
     try:
-        array = cmsweep_reader.similarity(sweep.paths, metric, "seeds")["value"]
+        array = sweep.similarity(metric, "seeds")["value"]
     except KeyError:
         return None
     array = array.isel(comparison=np.flatnonzero(np.isin(array["model_a"].values, members)))
@@ -162,9 +161,9 @@ def routing_beats_interpolation(sweep, pair, target):
     return finding
 
 
-def findings(paths) -> list[Finding]:
+def findings(paths, outside_plan=False) -> list[Finding]:
     """Every finding for every pair and target."""
-    sweep = Sweep(paths)
+    sweep = Sweep(paths, outside_plan)
     result = []
     for pair in dict.fromkeys(pair for pair, _ in sweep.cases()):
         result.append(similarity_falls(sweep, pair))

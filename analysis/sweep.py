@@ -58,12 +58,44 @@ def first_of(entry, seed):
 
 
 class Sweep:
-    """The committed results of one store, or of several."""
+    """The committed results of one store, or of several.
 
-    def __init__(self, paths):
-        self.paths = paths
-        self.experiments = cmsweep_reader.experiments(paths)
-        self._blocks = cmsweep_reader.block_losses(paths)
+    outside_plan: also what the last config no longer asks for, as when several configs filled one store. Rows with the same
+    labels but another content (two configs that differ in a setting of training, say) cannot be told apart by name then: the
+    planned one stands, else the one stored last, and `ambiguous` counts those left out.
+    """
+
+    def __init__(self, paths, outside_plan=False):
+        self.paths, self.outside_plan = paths, outside_plan
+        everything = cmsweep_reader.experiments(paths, outside_plan=outside_plan)
+        labels = ["seed", "pair", "method", "setting", "target", "layer", *(c for c in everything if c.startswith("degree_"))]
+        repeated = everything.sort_values("in_plan", kind="stable")[labels].astype(str).duplicated(keep="last").sort_index()
+        self.ambiguous = int(repeated.sum())
+        self.experiments = everything[~repeated]
+        self.experiments.attrs = everything.attrs
+        self._blocks = cmsweep_reader.block_losses(paths, outside_plan=outside_plan)
+
+    # ---- the other tables
+
+    @cached_property
+    def comparisons(self):
+        """As cmsweep_reader.comparisons."""
+        return cmsweep_reader.comparisons(self.paths, outside_plan=self.outside_plan)
+
+    def similarity(self, metric, against="pair", probe=None, site=None):
+        """As cmsweep_reader.similarity."""
+        return cmsweep_reader.similarity(self.paths, metric, against, probe, site, self.outside_plan)
+
+    @cached_property
+    def training(self):
+        """As cmsweep_reader.training; of several trajectories of one model and seed the one stored last."""
+        curves = cmsweep_reader.training(self.paths, outside_plan=self.outside_plan)
+        return curves[curves["id"] == curves.groupby(["model", "seed"])["id"].transform("last")]
+
+    @cached_property
+    def routing(self):
+        """As cmsweep_reader.routing."""
+        return cmsweep_reader.routing(self.paths, outside_plan=self.outside_plan)
 
     # ---- what there is
 

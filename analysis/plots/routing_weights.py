@@ -1,7 +1,6 @@
 """Mean routing weights of every expert, block by block, at the last degree."""
 import numpy as np
 
-import cmsweep_reader
 from intervals import mean_interval
 from sweep import Missing, routes_by_span
 
@@ -13,7 +12,7 @@ NAME = "routing_weights"
 def draw(sweep, pair, target):
     rows, _ = routes_by_span(sweep, pair, target)
     rows = rows[(rows["degree"] == rows["degree"].max()).fillna(False).astype(bool)]
-    weights = cmsweep_reader.routing(sweep.paths)
+    weights = sweep.routing
     spans = sorted(int(s) for s in rows["span"].unique())
     members = sweep.members(pair)
     if not weights["id"].isin(rows["id"]).any():

@@ -1,7 +1,6 @@
 """CKA between the members against degree, block by block, with its null band and the same-specialist ceiling."""
 import numpy as np
 
-import cmsweep_reader
 from intervals import Interval, mean_interval
 from sweep import Missing
 
@@ -16,12 +15,13 @@ def preferred_metrics(data):
     return sorted(there, key=lambda m: (m != "cka_debiased", m != "cka_linear", m))[:2]
 
 
-def comparisons_of(paths, metric, against, pair_members, data):
+def comparisons_of(sweep, metric, against, pair_members):
     """The similarity array of one kind, first probe and site, or None."""
+    data = sweep.comparisons
     labels = data.isel(row=(data["metric"].values == metric) & (data["against"].values == against))
     if labels.sizes["row"] == 0:
         return None
-    array = cmsweep_reader.similarity(paths, metric, against, probe=labels["probe"].values[0], site=labels["site"].values[0])
+    array = sweep.similarity(metric, against, probe=labels["probe"].values[0], site=labels["site"].values[0])
     a, b = array["model_a"].values, array["model_b"].values
     keep = [(x in pair_members) and (y in pair_members or y == "base") for x, y in zip(a, b)]
     return array.isel(comparison=np.flatnonzero(keep)) if any(keep) else None
@@ -42,9 +42,9 @@ def interval_at(array, block):
 
 
 def draw(sweep, pair):
-    data = cmsweep_reader.comparisons(sweep.paths)
+    data = sweep.comparisons
     members = sweep.members(pair)
-    metrics = [m for m in preferred_metrics(data) if comparisons_of(sweep.paths, m, "pair", members, data) is not None]
+    metrics = [m for m in preferred_metrics(data) if comparisons_of(sweep, m, "pair", members) is not None]
     if not metrics:
         raise Missing("comparisons between the members ([similarity] against = [\"pair\"])")
     blocks = int(data.sizes["layer_a"])
@@ -52,11 +52,11 @@ def draw(sweep, pair):
     figure, axes, room = style.new_figure(len(metrics), len(shown), max(6.8, 2.2 * len(shown)), 1.5 + 2.2 * len(metrics), legend_lines=2)
     ceiling_seen, title, per_seed = False, "", set()
     for row, metric in zip(axes, metrics):
-        array = comparisons_of(sweep.paths, metric, "pair", members, data).isel(comparison=0)
+        array = comparisons_of(sweep, metric, "pair", members).isel(comparison=0)
         if "degree_b" in array.dims:
             raise Missing("comparisons of members alike in degree")
         degrees = [int(d) for d in array["degree"].values]
-        ceiling = comparisons_of(sweep.paths, metric, "seeds", members, data)
+        ceiling = comparisons_of(sweep, metric, "seeds", members)
         null = array[["null_mean", "null_p95"]].mean("seed")
         means = []
         pair_values = array["value"].values[..., shown, shown]

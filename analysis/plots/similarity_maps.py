@@ -2,7 +2,6 @@
 import matplotlib
 import numpy as np
 
-import cmsweep_reader
 from sweep import Missing
 
 from . import style
@@ -12,12 +11,12 @@ NAME = "similarity_maps"
 
 
 def draw(sweep, pair):
-    data = cmsweep_reader.comparisons(sweep.paths)
+    data = sweep.comparisons
     members = sweep.members(pair)
-    metrics = [m for m in preferred_metrics(data) if comparisons_of(sweep.paths, m, "pair", members, data) is not None]
+    metrics = [m for m in preferred_metrics(data) if comparisons_of(sweep, m, "pair", members) is not None]
     if not metrics:
         raise Missing("comparisons between the members ([similarity] against = [\"pair\"])")
-    array = comparisons_of(sweep.paths, metrics[0], "pair", members, data).isel(comparison=0)
+    array = comparisons_of(sweep, metrics[0], "pair", members).isel(comparison=0)
     if "degree_b" in array.dims:
         raise Missing("comparisons of members alike in degree")
     values = array["value"].mean("seed")

@@ -1,7 +1,6 @@
 """Training loss of the specialists."""
 import numpy as np
 
-import cmsweep_reader
 from intervals import mean_interval
 from sweep import Missing
 
@@ -11,7 +10,7 @@ NAME = "training_curves"
 
 
 def draw(sweep):
-    curves = cmsweep_reader.training(sweep.paths)
+    curves = sweep.training
     if curves.empty:
         raise Missing("training curves (specialists that were fine-tuned here)")
     models = list(curves["model"].unique())

@@ -38,7 +38,7 @@ def test_every_figure_is_written_as_png_and_svg(synthetic, tmp_path, capsys):
 
 def test_the_same_store_gives_the_same_bytes(synthetic, tmp_path):
     for folder in ("one", "two"):
-        figures.draw_all(synthetic, tmp_path / folder)
+        figures.draw_all(Sweep(synthetic), tmp_path / folder)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
@@ -128,7 +128,7 @@ def test_lines_differ_in_more_than_colour(sweep):
 def test_several_pairs_get_figures_of_their_own(tmp_path):
     store = quickstart_like()
     store.experiment("average", ["code", "prose"], [25, 25], {"alpha": 0.5}, layer="all", loss=1.9, weights=[0.5, 0.5])
-    written, missing = figures.draw_all(store.write(tmp_path / "two_pairs.h5"), tmp_path / "out")
+    written, missing = figures.draw_all(Sweep(store.write(tmp_path / "two_pairs.h5")), tmp_path / "out")
     names = {p.stem for p in written}
     assert "loss_against_alpha-code+math-doctest" in names and "similarity_maps-code+math" in names
     lacking = dict(missing)
@@ -151,5 +151,42 @@ def test_a_file_that_is_no_store_gives_exit_code_2(tmp_path, capsys):
 
 
 def test_the_real_store_gives_every_figure(real, tmp_path):
-    written, missing = figures.draw_all(real, tmp_path)
+    written, missing = figures.draw_all(Sweep(real), tmp_path)
     assert missing == [] and {p.stem for p in written} == set(ALL)
+
+
+def config_grown_narrower(tmp_path):
+    """A store whose last config asks for degree 25 alone, with one row of a former config under a present row's labels."""
+    store = quickstart_like()
+    for table, column in (("experiments", "degree"), ("similarity", "degree_a")):
+        for row in store.rows[table]:
+            degree = row[column][0] if table == "experiments" else row[column]
+            row["in_plan"] = int(degree in (0, 25))
+    planned = next(r for r in store.rows["experiments"] if r["method"] == "average" and r["degree"] == [25, 25] and r["seed"] == 1)
+    store.add("experiments", {**planned, "id": "f" * 32, "loss": 9.0, "loss_select": 9.0, "in_plan": 0})
+    return store.write(tmp_path / "narrower.h5")
+
+
+def test_rows_outside_the_plan_are_drawn_on_request(tmp_path, capsys):
+    path = config_grown_narrower(tmp_path)
+    assert Sweep(path).degrees("code+math", "doctest") == [0, 25]
+    assert np.unique(Sweep(path).comparisons["degree_a"]).tolist() == [0, 25]
+    sweep = Sweep(path, outside_plan=True)
+    assert sweep.degrees("code+math", "doctest") == [0, 25, 100, 400]
+    assert sweep.similarity("cka_debiased")["degree"].values.tolist() == [0, 25, 100, 400]
+    assert figures.main([str(path), "-o", str(tmp_path / "out"), "--outside-plan"]) == 0
+    assert "left out: 1 rows" in capsys.readouterr().out
+
+
+def test_a_planned_row_stands_before_one_of_the_same_labels(tmp_path):
+    sweep = Sweep(config_grown_narrower(tmp_path), outside_plan=True)
+    assert sweep.ambiguous == 1
+    assert sweep.select("code+math", "doctest", 25, method="average")["loss"].max() < 2
+
+
+def test_planned_comparisons_stand_before_others_of_the_same_labels(tmp_path):
+    store = StoreBuilder()
+    for value, planned in ((0.9, 1), (0.1, 0)):
+        store.comparison("code", 25, "math", 25, np.full((3, 3), value), in_plan=planned)
+    path = store.write(tmp_path / "twice.h5")
+    assert Sweep(path, outside_plan=True).similarity("cka_debiased")["value"].values == pytest.approx(0.9)
