@@ -5,8 +5,9 @@
     cka = cmsweep.similarity("results/quickstart.h5", "cka_debiased")
 
 Every function takes one path or a list of paths (several sweeps, read as one; a row that two of them hold counts once)
-and opens the files read-only, so that a running sweep can be read too. The format is described in STORE_FORMAT.md; this
-is the only module of `analysis/` that knows it.
+and opens the files read-only, so that a running sweep can be read too: what is committed then is given. Two calls see two
+moments of a running sweep; what must go together comes from one call. The format is described in STORE_FORMAT.md; this is
+the only module of `analysis/` that knows it.
 """
 from __future__ import annotations
 
@@ -39,6 +40,7 @@ AGAINST = ("pair", "base", "self", "seeds")
 _FAMILY_OF = {method: family for family, methods in FAMILIES.items() for method in methods}
 _COMMIT_MAGIC = 0x434D5357  # upper half of a commit word: "CMSW"
 _ABSENT = -1  # an integer that nobody has written
+_CHECKSUMS = ("commit", "label_check", "note_check")
 _LABELS_OF_AN_EXPERIMENT = ["id", "seed", "pair", "method", "setting", "target", "layer"]
 _LABELS_OF_A_COMPARISON = ["seed", "seed_b", "probe", "site", "metric", "model_a", "degree_a", "model_b", "degree_b"]
 _VALUES_OF_A_COMPARISON = ["value", "null_mean", "null_p95", "low", "high"]
@@ -66,11 +68,16 @@ def experiments(paths, failed=False, outside_plan=False) -> pd.DataFrame:
 
 def block_losses(paths, failed=False, outside_plan=False) -> pd.DataFrame:
     """Test loss (nat) of up to 64 consecutive groups of windows; same index as `experiments` with the same arguments."""
+    return experiments_and_block_losses(paths, failed, outside_plan)[1]
+
+
+def experiments_and_block_losses(paths, failed=False, outside_plan=False) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both at one moment, so that their rows go together while a sweep runs too."""
     frame, arrays, _ = _experiments(paths, failed, outside_plan)
     losses = pd.DataFrame(arrays["block_loss"], index=frame.index)
     losses.columns.name = "loss_block"
     losses.attrs["units"] = {"block_loss": "nat"}
-    return losses
+    return frame, losses
 
 
 def similarity_after_merge(paths, failed=False, outside_plan=False) -> xr.Dataset:
@@ -84,7 +91,8 @@ def similarity_after_merge(paths, failed=False, outside_plan=False) -> xr.Datase
 
 def comparisons(paths, failed=False, outside_plan=False) -> xr.Dataset:
     """Every comparison as one `row`: value, null_mean, null_p95, low, high (row, layer_a, layer_b), NaN-padded; its
-    labels are coordinates on `row`, with `in_plan`, and `against` saying what kind it is: pair, base, self or seeds."""
+    labels are coordinates on `row`, with `sweep` (its name), `in_plan`, and `against` saying what kind it is: pair, base, self
+    or seeds."""
     pieces = []
     for path in _as_list(paths):
         with _open(path) as file:
@@ -94,12 +102,13 @@ def comparisons(paths, failed=False, outside_plan=False) -> xr.Dataset:
             labels = {name: ("row", table.names(name), table.attributes[name]) for name in _LABELS_OF_A_COMPARISON + ["id", "message", "in_plan"]}
             labels["against"] = ("row", np.array([_kind_of_comparison(*row) for row in zip(
                 *(labels[name][1] for name in ("model_a", "degree_a", "seed", "model_b", "degree_b", "seed_b")))], dtype=object))
+            labels["sweep"] = ("row", np.full(len(table.arrays["id"]), table.sweep, dtype=object))
             pieces.append(xr.Dataset(values, coords=labels))
     blocks = max(piece.sizes["layer_a"] for piece in pieces)
     data = xr.concat([piece.pad(layer_a=(0, blocks - piece.sizes["layer_a"]), layer_b=(0, blocks - piece.sizes["layer_b"]))
                       for piece in pieces], dim="row", combine_attrs="override") if len(pieces) > 1 else pieces[0]
     if len(pieces) > 1:
-        repeated = data[_LABELS_OF_A_COMPARISON].to_dataframe()[_LABELS_OF_A_COMPARISON].duplicated()
+        repeated = pd.DataFrame({name: data[name].values for name in ["id", *_LABELS_OF_A_COMPARISON]}).duplicated()
         data = data.isel(row=~repeated.to_numpy())
     return data.assign_coords(layer_a=np.arange(blocks), layer_b=np.arange(blocks))
 
@@ -113,7 +122,7 @@ def similarity(paths, metric, against="pair", probe=None, site=None, outside_pla
     other parameters than its defaults is named with them: 'mutual_knn {"k":5}'. outside_plan: also what the last config no
     longer asks for; where it has the labels of a planned row, the planned one stands.
 
-    Raises KeyError, naming what there is, if nothing fits.
+    Raises KeyError, naming what there is, if nothing fits, and StoreError if several stores hold different results for the same models.
     """
     data = comparisons(paths, outside_plan=outside_plan)
     data = data.isel(row=np.argsort(data["in_plan"].values, kind="stable"))  # of equal labels the last one stands
@@ -137,6 +146,7 @@ def similarity(paths, metric, against="pair", probe=None, site=None, outside_pla
     dims += ["seed"] + (["seed_b"] if against == "seeds" else [])
     axes = {dim: pd.unique(labels[dim]) if dim == "comparison" else np.unique(labels[dim]) for dim in dims}
     place = tuple(pd.Index(axes[dim]).get_indexer(labels[dim]) for dim in dims)
+    _refuse_two_results(data, pd.DataFrame(dict(zip(dims, place))), metric)
     blocks = data.sizes["layer_a"]
     variables = {}
     for name in _VALUES_OF_A_COMPARISON:
@@ -152,6 +162,18 @@ def similarity(paths, metric, against="pair", probe=None, site=None, outside_pla
     return result
 
 
+def _refuse_two_results(data, places, metric):
+    """Planned rows that lie at the same place, with other contents."""
+    planned = data["in_plan"].values == 1
+    twice = places[planned].duplicated()
+    if twice.any():
+        row = data.isel(row=int(np.flatnonzero(planned)[np.flatnonzero(twice)[0]]))
+        sweeps = ", ".join(pd.unique(data["sweep"].values))
+        raise StoreError(f"{metric} of {row['model_a'].item()} at degree {row['degree_a'].item()} with {row['model_b'].item()} at degree "
+                         f"{row['degree_b'].item()} has different results in the sweeps {sweeps}: models of one name differ there; "
+                         "read these stores one at a time")
+
+
 def training(paths, failed=False, outside_plan=False) -> pd.DataFrame:
     """Training curves: one row a model, seed and step (from 0), with loss (nat, before the step) and learning_rate."""
     frames = []
@@ -160,12 +182,13 @@ def training(paths, failed=False, outside_plan=False) -> pd.DataFrame:
             table = _read_table(file, "training", failed, outside_plan)
             row, step = np.nonzero(~np.isnan(table.arrays["loss"]))
             frames.append(pd.DataFrame({
-                "sweep": table.sweep, "id": table.arrays["id"][row], "model": table.names("model")[row],
-                "seed": table.arrays["seed"][row], "step": step, "loss": table.arrays["loss"][row, step],
-                "learning_rate": table.arrays["learning_rate"][row, step]}))
-    frame = pd.concat(frames, ignore_index=True)
-    frame = frame[~frame.duplicated(["id", "model", "seed", "step"])].reset_index(drop=True)
+                "sweep": _category([table.sweep] * len(row), [table.sweep]), "id": table.arrays["id"][row],
+                "model": _category(table.names("model")[row], table.tables["model"]), "seed": table.arrays["seed"][row], "step": step,
+                "loss": table.arrays["loss"][row, step], "learning_rate": table.arrays["learning_rate"][row, step]}))
+    frame = _under_one_another(frames, ["id", "model", "seed", "step"])
     frame.attrs["units"] = {"step": "step", "loss": "nat", "learning_rate": "1"}
+    frame.attrs["descriptions"] = {"step": "optimiser steps before this one", **{
+        name: table.attributes[name]["long_name"] for name in ("loss", "learning_rate") if "long_name" in table.attributes[name]}}
     return frame
 
 
@@ -184,9 +207,10 @@ def routing(paths, failed=False, outside_plan=False) -> pd.DataFrame:
         kept = ["sweep", "id", "seed", "pair", "degree", "target", "layer", "setting"]
         kept += [name for name in rows.attrs["parameters"] if rows[name].notna().any()]
         frames.append(rows[kept].merge(weights, on="id"))
-    frame = pd.concat(frames, ignore_index=True)
-    frame = frame[~frame.duplicated(["id", "seed", "pair", "layer", "block", "expert"])].reset_index(drop=True)
-    frame.attrs["units"] = {"weight": "1"}
+    frame = _under_one_another(frames, ["id", "seed", "pair", "target", "layer", "setting", "block", "expert"])
+    frame.attrs["units"] = {"degree": "step", "weight": "1"}
+    frame.attrs["descriptions"] = {"block": "combined block, from 0", "expert": "expert of that block, from 0",
+                                   **({"weight": table.attributes["weight"]["long_name"]} if "long_name" in table.attributes["weight"] else {})}
     return frame
 
 
@@ -197,13 +221,18 @@ def runs(paths) -> pd.DataFrame:
         with _open(path) as file:
             group = file["runs"]
             used = ~np.isnan(group["started"][:])
+            sweep = _text(file.attrs["name"])
             frames.append(pd.DataFrame({
-                "sweep": _text(file.attrs["name"]),
+                "sweep": _category([sweep] * int(used.sum()), [sweep]),
                 "started": pd.to_datetime(group["started"][:][used], unit="s", utc=True),
                 "ended": pd.to_datetime(group["ended"][:][used], unit="s", utc=True),
                 "ranks": group["ranks"][:][used],
                 **{name: _decoded(group[name][:][used]) for name in ("hosts", "version", "outcome")}}))
-    return pd.concat(frames, ignore_index=True)
+            meanings = {name: _text(group[name].attrs["long_name"]) for name in frames[-1] if name != "sweep" and "long_name" in group[name].attrs}
+    frame = _under_one_another(frames)
+    frame.attrs["units"] = {"started": "UTC", "ended": "UTC", "ranks": "1"}
+    frame.attrs["descriptions"] = meanings
+    return frame
 
 
 def provenance(path) -> dict:
@@ -259,8 +288,8 @@ def _open(path):
         if schema is None:
             raise StoreError(f"{path}: an HDF5 file, but no cmsweep store: it has no attribute cmsweep_schema")
         if int(schema) != SCHEMA:
-            raise StoreError(f"{path}: store schema {int(schema)}, this reader reads schema {SCHEMA}; "
-                             "use the reader of the version that wrote it")
+            raise StoreError(f"{path}: store schema {int(schema)}, written by cmsweep {_text(file.attrs.get('cmsweep_version', 'unknown'))}; "
+                             f"this reader reads schema {SCHEMA}: use the cmsweep_reader.py of the version that wrote the store")
         yield file
 
 
@@ -312,7 +341,7 @@ def _parameters(file, table):
 
 def _experiment_frame(file, table) -> pd.DataFrame:
     arrays = table.arrays
-    columns = {"sweep": table.sweep}
+    columns = {"sweep": _category([table.sweep] * len(arrays["id"]), [table.sweep])}
     for name in ("id", "message", "attempt", "rank", "seconds", "retryable", "in_plan"):
         columns[name] = arrays[name]
     columns["status"] = _category(np.array(STATUS, dtype=object)[arrays["status"]], STATUS)
@@ -335,7 +364,7 @@ def _experiment_frame(file, table) -> pd.DataFrame:
     own_parameters = _parameters(file, table)
     columns.update(own_parameters)
     for name, values in arrays.items():
-        if name in columns or values.ndim > 1 or name in ("commit", "model"):
+        if name in columns or values.ndim > 1 or name in _CHECKSUMS:
             continue
         columns[name] = values if values.dtype.kind == "f" else _optional_integers(values, values == _ABSENT)
     frame = pd.DataFrame(columns)
@@ -353,16 +382,9 @@ def _experiments(paths, failed, outside_plan):
             arrays.append({name: values for name, values in table.arrays.items() if values.ndim > 1 and values.dtype.kind == "f"})
             attributes.update(table.attributes)
             parameters += [name for name in frames[-1].attrs["parameters"] if name not in parameters]
-    keep = slice(None)
-    if len(frames) == 1:
-        frame = frames[0]
-    else:
-        frame = pd.concat([f.astype({c: object for c in f.columns if f[c].dtype == "category"}) for f in frames], ignore_index=True)
-        for name in dict.fromkeys(c for f in frames for c in f.columns if f[c].dtype == "category"):
-            order = list(dict.fromkeys(v for f in frames if name in f for v in f[name].cat.categories))
-            frame[name] = _category(frame[name], order)
-        keep = ~frame.duplicated(_LABELS_OF_AN_EXPERIMENT).to_numpy()
-        frame = frame[keep].reset_index(drop=True)
+    frame = _under_one_another(frames)
+    keep = ~frame.duplicated(_LABELS_OF_AN_EXPERIMENT).to_numpy() if len(frames) > 1 else slice(None)
+    frame = frame[keep].reset_index(drop=True)
     frame.index.name = "row"
     stored = {"degree": "degree", **{c: c.rsplit("_", 1)[0] for c in frame if c.startswith(("degree_", "weight_"))},
               **{c: c for c in frame if c in attributes}}
@@ -370,6 +392,19 @@ def _experiments(paths, failed, outside_plan):
     frame.attrs["units"] = {c: attributes[s]["units"] for c, s in stored.items() if "units" in attributes.get(s, {})}
     frame.attrs["descriptions"] = {c: attributes[s]["long_name"] for c, s in stored.items() if "long_name" in attributes.get(s, {})}
     return frame, {name: _stacked([a[name] for a in arrays])[keep] for name in arrays[0]}, attributes
+
+
+def _under_one_another(frames, once=None):
+    """The frames as one that keeps their categories; of rows alike in the columns `once` the first."""
+    if len(frames) == 1:
+        frame = frames[0]
+    else:
+        categories = list(dict.fromkeys(c for f in frames for c in f.columns if f[c].dtype == "category"))
+        frame = pd.concat([f.astype({c: object for c in f.columns if c in categories}) for f in frames], ignore_index=True)
+        for name in categories:
+            order = dict.fromkeys(v for f in frames if name in f for v in f[name].cat.categories)
+            frame[name] = _category(frame[name], order)
+    return frame[~frame.duplicated(once)].reset_index(drop=True) if once else frame
 
 
 def _stacked(arrays):

@@ -67,13 +67,12 @@ class Sweep:
 
     def __init__(self, paths, outside_plan=False):
         self.paths, self.outside_plan = paths, outside_plan
-        everything = cmsweep_reader.experiments(paths, outside_plan=outside_plan)
+        everything, self._blocks = cmsweep_reader.experiments_and_block_losses(paths, outside_plan=outside_plan)
         labels = ["seed", "pair", "method", "setting", "target", "layer", *(c for c in everything if c.startswith("degree_"))]
         repeated = everything.sort_values("in_plan", kind="stable")[labels].astype(str).duplicated(keep="last").sort_index()
         self.ambiguous = int(repeated.sum())
         self.experiments = everything[~repeated]
         self.experiments.attrs = everything.attrs
-        self._blocks = cmsweep_reader.block_losses(paths, outside_plan=outside_plan)
 
     # ---- the other tables
 

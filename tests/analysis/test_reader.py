@@ -1,4 +1,12 @@
 """The reader, on stores with known contents."""
+import ast
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -6,6 +14,8 @@ import pytest
 import xarray as xr
 
 import cmsweep_reader
+import real_store
+from sweep import Sweep
 from synthetic_store import FAILED, StoreBuilder
 
 
@@ -49,7 +59,7 @@ def test_codes_become_names_in_categories(small):
     assert (row["pair"], row["target"], row["layer"], row["family"]) == ("code+math", "doctest", "all", "parameter")
     assert (row["member_1"], row["member_2"], row["seed"]) == ("code", "math", 3)
     assert row["loss"] == 1.5 and row["weight_1"] == 0.25
-    for column in ("pair", "method", "setting", "target", "layer", "status", "family", "member_1"):
+    for column in ("sweep", "pair", "method", "setting", "target", "layer", "status", "family", "member_1"):
         assert df[column].dtype == "category", column
 
 
@@ -171,9 +181,73 @@ def test_several_stores_are_one_and_shared_rows_count_once(tmp_path):
     assert np.isnan(data.sel(comparison="code ~ math", layer_a=1, layer_b=1)).all()
 
 
+def test_stores_with_other_blocks_targets_metrics_and_members_are_one(tmp_path):
+    one, two = StoreBuilder("one", blocks=1, members=2, experts=2), StoreBuilder("two", blocks=3, members=3, experts=3)
+    one.experiment("average", ["code", "math"], [25, 25], {"alpha": 0.5}, weights=[0.5, 0.5], similarity_base=np.array([0.9]),
+                   similarity_member=np.array([[0.8], [0.7]]))
+    two.experiment("average", ["code", "math", "law"], [25, 25, 50], {"weights": None}, target="contracts", weights=[0.2, 0.3, 0.5],
+                   similarity_base=np.array([0.6, 0.5, 0.4]), similarity_member=np.full((3, 3), 0.3))
+    one.comparison("code", 25, "math", 25, [[0.5]], metric="cka_linear")
+    two.comparison("code", 25, "math", 25, np.full((3, 3), 0.4), metric="rsa")
+    for store, members in ((one, ["code", "math"]), (two, ["code", "math", "law"])):
+        row = store.experiment("route", members, [25] * len(members), {"span": 1}, layer="all")
+        store.add("routing", {"id": row["id"], "weight": np.full((store.sizes["block"], len(members)), 1 / len(members))})
+        store.add("training", {"model": members[-1], "seed": 0, "loss": [2.0, 1.0], "learning_rate": [1.0, 0.5]})
+        store.add("runs", {"started": 1.7e9, "ended": 1.7e9 + 60, "ranks": 3, "hosts": "n", "version": "0.1.0", "outcome": "done"})
+    paths = [one.write(tmp_path / "one.h5"), two.write(tmp_path / "two.h5")]
+    df = cmsweep_reader.experiments(paths)
+    assert list(df["target"]) == ["doctest", "doctest", "contracts", "doctest"]
+    assert df["member_3"].isna().tolist() == [True, True, False, False] and df["degree_3"].isna().tolist() == [True, True, False, False]
+    assert df.loc[2, "weight_3"] == 0.5 and df.loc[2, "degree_3"] == 50 and pd.isna(df.loc[2, "degree"]) and df.loc[0, "degree"] == 25
+    after = cmsweep_reader.similarity_after_merge(paths)
+    assert dict(after.sizes) == {"row": 4, "member": 3, "block": 3}
+    assert after["similarity_base"].values[0].tolist()[:1] == [0.9] and np.isnan(after["similarity_base"].values[0, 1:]).all()
+    assert cmsweep_reader.similarity(paths, "cka_linear")["value"].sel(layer_a=0, layer_b=0).item() == 0.5
+    assert cmsweep_reader.similarity(paths, "rsa")["value"].sel(layer_a=2, layer_b=0).item() == 0.4
+    assert cmsweep_reader.routing(paths).groupby("pair", observed=True).size().to_dict() == {"code+math": 2, "code+math+law": 9}
+    assert cmsweep_reader.training(paths).groupby("model", observed=True).size().to_dict() == {"math": 2, "law": 2}
+    assert list(cmsweep_reader.runs(paths)["sweep"]) == ["one", "two"]
+    for frame, columns in ((df, ("sweep", "pair", "member_3")), (cmsweep_reader.routing(paths), ("sweep", "pair", "target", "setting")),
+                           (cmsweep_reader.training(paths), ("sweep", "model")), (cmsweep_reader.runs(paths), ("sweep",))):
+        for column in columns:
+            assert frame[column].dtype == "category", column
+
+
+def test_models_that_differ_in_two_stores_are_never_mixed_silently(tmp_path):
+    paths = []
+    for name, value in (("one", 0.9), ("two", 0.1)):
+        store = StoreBuilder(name, blocks=1)
+        store.comparison("code", 25, "math", 25, [[value]], id=f"{name:0>32}")
+        store.comparison("code", 25, "base", 0, [[0.5]], id="c" * 32)  # the same computation in both
+        paths.append(store.write(tmp_path / f"{name}.h5"))
+    assert list(cmsweep_reader.comparisons(paths)["sweep"].values) == ["one", "one", "two"]
+    assert cmsweep_reader.similarity(paths, "cka_debiased", "base")["value"].item() == 0.5
+    with pytest.raises(cmsweep_reader.StoreError, match="cka_debiased of code at degree 25 with math at degree 25 has different results in the sweeps one, two"):
+        cmsweep_reader.similarity(paths, "cka_debiased")
+
+
+def test_a_store_without_any_result_reads_as_empty(tmp_path):
+    store = StoreBuilder("new", blocks=2)
+    store.experiment("average", ["code", "math"], [25, 25], {"alpha": 0.5}, status=0)
+    path = store.write(tmp_path / "new.h5")
+    df, losses = cmsweep_reader.experiments_and_block_losses(path)
+    assert len(df) == len(losses) == 0 and {"loss", "pair", "alpha", "degree"} <= set(df.columns) and df["pair"].dtype == "category"
+    assert cmsweep_reader.comparisons(path).sizes["row"] == 0
+    for frame in (cmsweep_reader.training(path), cmsweep_reader.routing(path), cmsweep_reader.runs(path)):
+        assert len(frame) == 0 and len(frame.columns) > 5
+    with pytest.raises(KeyError, match="no committed comparison with metric = 'cka_debiased'; there are: none"):
+        cmsweep_reader.similarity(path, "cka_debiased")
+
+
+def test_training_routing_and_runs_carry_units_and_meanings(synthetic):
+    for frame, column, unit in ((cmsweep_reader.training(synthetic), "loss", "nat"), (cmsweep_reader.routing(synthetic), "weight", "1"),
+                                (cmsweep_reader.runs(synthetic), "ranks", "1")):
+        assert frame.attrs["units"][column] == unit and frame.attrs["descriptions"][column] == f"what {column} means"
+
+
 def test_another_schema_is_refused_naming_both(tmp_path):
     path = StoreBuilder(schema=7).write(tmp_path / "newer.h5")
-    with pytest.raises(cmsweep_reader.StoreError, match=r"newer\.h5: store schema 7, this reader reads schema 1"):
+    with pytest.raises(cmsweep_reader.StoreError, match=r"newer\.h5: store schema 7, written by cmsweep 0\.1\.0; this reader reads schema 1"):
         cmsweep_reader.experiments(path)
 
 
@@ -201,6 +275,79 @@ def test_a_row_that_is_rewritten_while_it_is_read_is_left_out(small, monkeypatch
 
     monkeypatch.setattr(cmsweep_reader, "_decoded", meddle)
     assert "average" not in set(cmsweep_reader.experiments(small)["method"])
+
+
+def everything(path):
+    """All that the reader gives, as comparable values by id."""
+    df, losses = cmsweep_reader.experiments_and_block_losses(path)
+    rows = {(*row[["id", "seed", "pair", "target"]],): (row["loss"], row["loss_select"], losses.loc[i].dropna().tolist()) for i, row in df.iterrows()}
+    data = cmsweep_reader.comparisons(path)
+    return {"experiments": rows,
+            "similarity": {id: values.tolist() for id, values in zip(data["id"].values, data["value"].values)},
+            "training": {id: group["loss"].tolist() for id, group in cmsweep_reader.training(path).groupby("id")},
+            "routing": {id: group["weight"].tolist() for id, group in cmsweep_reader.routing(path).groupby("id")}}
+
+
+VALUES = {"experiments": "loss", "similarity": "value", "training": "loss", "routing": "weight"}
+
+
+def written(dataset):
+    """For every row: is any value there?"""
+    return np.isfinite(dataset[:].reshape(len(dataset), -1)).any(axis=1)
+
+
+def test_a_running_sweep_in_the_middle_of_a_commit_is_read(real, tmp_path):
+    """The program, enlarging a finished sweep by a seed, stops itself where values of new rows are in the file but not committed."""
+    finished = everything(real)
+    shutil.copytree(real.parent, tmp_path / "sweep")
+    config = tmp_path / "sweep" / "tiny.toml"
+    config.write_text(config.read_text().replace("seeds = [0, 1]", "seeds = [0, 1, 2]"))
+    store = config.with_suffix(".h5")
+    running = subprocess.Popen([real_store.program(), config], stdout=subprocess.DEVNULL,
+                               env={**real_store.environment(), "CMSWEEP_FAULT": "event=commit.payload;signal=STOP"})
+    try:
+        assert os.WIFSTOPPED(os.waitpid(running.pid, os.WUNTRACED)[1])  # it is there, and holds the store
+        with h5py.File(store) as file:
+            half = [table for table, column in VALUES.items() if written(file[table][column])[file[table]["commit"][:] == 0].any()]
+        assert half, "no table has values without a commit word: the test no longer stops inside a commit"
+        seen = everything(store)
+        of_new_seed = [key for key in seen["experiments"] if key[1] == 2]  # degree 0 and the base: computed already, for all seeds
+        assert of_new_seed and {key[0] for key in of_new_seed} <= {key[0] for key in finished["experiments"]}
+        for key in of_new_seed:
+            del seen["experiments"][key]
+        assert seen == finished
+        assert pd.isna(cmsweep_reader.runs(store)["ended"].iloc[-1])
+        assert Sweep(store).degrees("code+math", "doctest") == [0, 4, 8]
+    finally:
+        running.send_signal(signal.SIGCONT)
+        assert running.wait(timeout=120) == 0
+    grown = everything(store)
+    for table, rows in finished.items():
+        assert rows.items() <= grown[table].items() and len(rows) < len(grown[table]), table
+
+
+def code_of(path):
+    """The Python of a module or a notebook."""
+    if path.suffix == ".ipynb":
+        return "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code")
+    return path.read_text()
+
+
+def test_nothing_else_knows_the_format():
+    """No module or notebook of analysis/ opens HDF5 itself, or names a place in the file."""
+    folder = real_store.ROOT / "analysis"
+    files = [p for p in (*folder.rglob("*.py"), *folder.rglob("*.ipynb")) if p.name != "cmsweep_reader.py" and ".ipynb_checkpoints" not in p.parts]
+    assert len(files) > 10
+    paths = re.compile(r"/?(experiments|similarity|training|routing|runs|axes|environment)/\w+")
+    for path in files:
+        for node in ast.walk(ast.parse(code_of(path))):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
+                assert not [n for n in names if n.split(".")[0] in ("h5py", "tables", "h5netcdf", "netCDF4")], path
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not paths.fullmatch(node.value) and node.value not in ("h5netcdf", "netcdf4"), f"{path}:{node.lineno}"
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in ("open_dataset", "open_datatree", "read_hdf"), f"{path}:{node.lineno}"
 
 
 def test_plain_pandas_and_xarray_open_the_groups(synthetic):
