@@ -1,0 +1,314 @@
+"""What the paper says of specialists and their combination, claim by claim, each measured on a store for one pair and target.
+
+The chapters are those of Pari, Jelassi and Agrawal (arXiv 2411.02207): specialising, similarity, averaging, routing, outputs; and the
+controls that their experiments lack. A claim is a finding as in findings.py: it holds if every difference that decides it lies above
+zero with its whole 95 % interval, does not hold if one does not, and is not estimable where the store lacks what it needs, which is
+said. Differences beside it are measured but do not decide. Best settings are those of the select split, losses those of test.
+"""
+from __future__ import annotations
+
+import findings
+from findings import UNKNOWN, Finding, judge, judge_words
+from intervals import Interval, mean_interval
+from sweep import Missing, Sweep, best, difference, interpolations, routes_by_span
+
+CLAIMS = {
+    "specialise": "every specialist goes on learning its own text",
+    "similarity": findings.CLAIMS["a"],
+    "ceiling": "the specialists differ by more than two seeds of one specialist do",
+    "features": "averaging features gains over the best single model",
+    "parameters": "averaging parameters gains over the best single model",
+    "bowl": findings.CLAIMS["b"],
+    "routing": "routing does better than averaging",
+    "adaptation": "routing gains more than it would by adapting to the target's text alone",
+    "span": "a wider span does better",
+    "saturation": "each step to a wider span gains less than the one before",
+    "equal_flops": "a wider span does better at the same computation, too",
+    "loses_too": "routing, too, loses again as the specialists train on",
+    "outputs": "meeting at the outputs does better than meeting inside, where nothing is trained",
+    "gap": "this lead of the outputs grows as the specialists train on",
+    "gate": "weighing the outputs per token does better than routing inside",
+    "input": "routing gains more than fixed weights learned from the same kind of text",
+    "target_text": "combining does better than fine-tuning the base on the same target text",
+    "joint": "combining does better than one model trained on all the members' text",
+}
+CHAPTERS = {
+    "specialising": ("specialise",),
+    "similarity": ("similarity", "ceiling"),
+    "averaging": ("features", "parameters", "bowl"),
+    "routing": ("routing", "adaptation", "span", "saturation", "equal_flops", "loses_too"),
+    "outputs": ("outputs", "gap", "gate"),
+    "controls": ("input", "target_text", "joint"),
+}
+
+
+def claim(sweep: Sweep, name, pair, target) -> Finding:
+    """One claim, judged."""
+    finding = Finding(name, pair, target)
+    try:
+        return _JUDGES[name](finding, sweep, pair, target) or finding
+    except Missing as lack:
+        finding.verdict, finding.reason = UNKNOWN, f"the store lacks {lack}"
+        return finding
+
+
+def chapter(sweep, name, pair, target) -> list[Finding]:
+    return [claim(sweep, c, pair, target) for c in CHAPTERS[name]]
+
+
+def claims(sweep) -> list[Finding]:
+    """All, for every pair and target."""
+    return [claim(sweep, name, pair, target) for pair, target in sweep.cases() for name in CLAIMS]
+
+
+def decide(finding, decisive, reason):
+    finding.verdict, finding.reason = judge(*decisive), reason
+    return finding
+
+
+# ---- what is compared
+
+def last_degrees(sweep, pair, target):
+    """The degrees above 0; at least one."""
+    degrees = [d for d in sweep.degrees(pair, target) if d > 0]
+    if not degrees:
+        raise Missing("combinations at a degree above 0")
+    return degrees
+
+
+def best_of(sweep, rows, what):
+    """The best entry of the rows."""
+    if len(rows) == 0:
+        raise Missing(what)
+    return best(sweep.entries(rows))
+
+
+def untrained(rows):
+    """Rows whose combination learned from no text of the target."""
+    return rows[(rows["target_tokens"] == 0).fillna(False).astype(bool)]
+
+
+def change_of_difference(one, other) -> Interval:
+    """(first minus second) of `one` minus that of `other`, paired as sweep.difference pairs: by seed where seeds vary, else by block
+    of the test text."""
+    entries = [*one, *other]
+    if any(e.varies for e in entries):
+        loss = [e.rows.set_index("seed")["loss"] for e in entries]
+        over = "seeds"
+    else:
+        loss = [e.blocks.iloc[0] for e in entries]
+        over = "text blocks"
+    return mean_interval((loss[0] - loss[1]) - (loss[2] - loss[3]), over)
+
+
+def routed(sweep, pair, target, degree, span=None):
+    """The dense routing rows that differ in span alone, at one degree; with `span`, its entry."""
+    rows, _ = routes_by_span(sweep, pair, target)
+    rows = rows[(rows["degree"] == degree).fillna(False).astype(bool)]
+    by_span = {int(e["span"]): e for e in sweep.entries(rows)}
+    if span is None:
+        return by_span
+    if span not in by_span:
+        raise Missing(f"routing over span {span} at degree {degree}")
+    return by_span[span]
+
+
+# ---- the claims
+
+def _specialise(finding, sweep, pair, target):
+    degrees = last_degrees(sweep, pair, target)
+    curves, decisive = sweep.training, []
+    edges = [0, *degrees]
+    for member in sweep.members(pair):
+        own = curves[curves["model"] == member]
+        if own.empty:
+            raise Missing(f"the training of {member}: a loaded model has none")
+        if len(degrees) < 2:
+            raise Missing("two degrees above 0")
+
+        def mean(first, end):
+            return own[(own["step"] >= first) & (own["step"] < end)].groupby("seed")["loss"].mean()
+
+        falls = (mean(edges[-3], edges[-2]) - mean(edges[-2], edges[-1])).dropna()
+        decisive.append(finding.add(f"{member}: training loss over steps {edges[-3]} to {edges[-2]} minus steps {edges[-2]} to {edges[-1]}",
+                                    mean_interval(falls, "seeds")))
+    for member in sweep.members(pair):
+        finding.add(f"on {target}: {member} alone at degree {degrees[-1]} minus the base",
+                    difference(sweep.specialist(member, degrees[-1], target), sweep.base(target)))
+    certain = sum(i.above_zero for i in decisive)
+    return decide(finding, decisive, f"the training loss of {certain} of {len(decisive)} members certainly falls up to the last degree")
+
+
+def _similarity(finding, sweep, pair, target):
+    own = findings.similarity_falls(sweep, pair)
+    finding.verdict, finding.reason, finding.measured = own.verdict, own.reason, own.measured
+    return finding
+
+
+def _ceiling(finding, sweep, pair, target):
+    found = [(what, i) for what, i in findings.similarity_falls(sweep, pair).measured if "with itself under another seed" in what]
+    if not found:
+        raise Missing("comparisons of each specialist with itself under another seed ([similarity] against = [\"seeds\"])")
+    finding.measured = found
+    (_, gap), = found
+    return decide(finding, [gap], f"the same specialist under two seeds is {judge_words(gap, 'more alike', 'less alike')} than the pair")
+
+
+def _averaging(method):
+    def judged(finding, sweep, pair, target):
+        degrees, gains = last_degrees(sweep, pair, target), {}
+        for degree in degrees:
+            rows = interpolations(sweep, pair, target, degree, method)
+            if len(rows) == 0:
+                continue
+            entry, alone = best(sweep.entries(rows)), sweep.best_single(pair, target, degree)
+            gains[degree] = finding.add(f"best single model ({alone['member_1']}) minus best {method}, degree {degree}", difference(alone, entry))
+        if degrees[-1] not in gains:
+            raise Missing(f"rows of {method} at degree {degrees[-1]}")
+        return decide(finding, [gains[degrees[-1]]], f"at degree {degrees[-1]} {judge_words(gains[degrees[-1]], 'better', 'worse')} than the best single model; "
+                      f"certainly better at {sum(g.above_zero for g in gains.values())} of {len(gains)} degrees")
+    return judged
+
+
+def _bowl(finding, sweep, pair, target):
+    own = findings.interpolation_gains_then_loses(sweep, pair, target)
+    finding.verdict, finding.reason, finding.measured = own.verdict, own.reason, own.measured
+    return finding
+
+
+def _routing(finding, sweep, pair, target):
+    last = last_degrees(sweep, pair, target)[-1]
+    mixed = best_of(sweep, interpolations(sweep, pair, target, last), f"an interpolation at degree {last}")
+    change = finding.add(f"best {mixed['method']} minus routing over span 1, degree {last}", difference(mixed, routed(sweep, pair, target, last, 1)))
+    return decide(finding, [change], f"{judge_words(change, 'better', 'worse')} at degree {last}")
+
+
+def _adaptation(finding, sweep, pair, target):
+    last, base = last_degrees(sweep, pair, target)[-1], sweep.base(target)
+    first = routed(sweep, pair, target, 0, 1)
+    alone = finding.add("base minus routing over span 1, degree 0, where there is nothing to combine", difference(base, first))
+    change = finding.add(f"routing over span 1 at degree 0 minus at degree {last}", difference(first, routed(sweep, pair, target, last, 1)))
+    return decide(finding, [change], f"{judge_words(change, 'better', 'worse')} at degree {last} than at degree 0, where it gains {alone.text('nat')}")
+
+
+def _span(finding, sweep, pair, target):
+    last = last_degrees(sweep, pair, target)[-1]
+    spans = routed(sweep, pair, target, last)
+    if len(spans) < 2:
+        raise Missing(f"routing over two spans at degree {last}")
+    first, *others = sorted(spans)
+    changes = [finding.add(f"routing over span {first} minus span {s}, degree {last} ({spans[s]['flops_per_token'] / spans[first]['flops_per_token']:.2f} x its FLOPs)",
+                           difference(spans[first], spans[s])) for s in others]
+    return decide(finding, changes, ", ".join(f"span {s} {judge_words(c, 'better', 'worse')} than span {first}" for s, c in zip(others, changes)))
+
+
+def _saturation(finding, sweep, pair, target):
+    last = last_degrees(sweep, pair, target)[-1]
+    spans = routed(sweep, pair, target, last)
+    if len(spans) < 3:
+        raise Missing(f"routing over three spans at degree {last}")
+    order = sorted(spans)
+    for a, b in zip(order, order[1:]):
+        finding.add(f"routing over span {a} minus span {b}, degree {last}", difference(spans[a], spans[b]))
+    decisive = [finding.add(f"gain of span {a} to {b} minus that of {b} to {c}", change_of_difference((spans[a], spans[b]), (spans[b], spans[c])))
+                for a, b, c in zip(order, order[1:], order[2:])]
+    return decide(finding, decisive, f"{sum(i.above_zero for i in decisive)} of {len(decisive)} further steps certainly gain less")
+
+
+def _equal_flops(finding, sweep, pair, target):
+    last = last_degrees(sweep, pair, target)[-1]
+    dense = routed(sweep, pair, target, last, 1)
+    rows = sweep.select(pair, target, last, method="route")
+    sparse = rows[(rows["span"] > 1) & (abs(rows["flops_per_token"].astype(float) / float(dense["flops_per_token"]) - 1) < 0.02)
+                  & (rows["layer"].astype(str) == str(dense["layer"]))]
+    entry = best_of(sweep, sparse, "routing over a wider span whose top experts cost what dense span 1 costs (top_k = the number of members)")
+    change = finding.add(f"dense routing over span 1 minus top-{entry['top_k']} routing over span {int(entry['span'])}, degree {last}", difference(dense, entry))
+    return decide(finding, [change], f"span {int(entry['span'])} with top {entry['top_k']} is {judge_words(change, 'better', 'worse')} than dense span 1 "
+                  f"at {entry['flops_per_token'] / dense['flops_per_token']:.2f} x its FLOPs")
+
+
+def _loses_too(finding, sweep, pair, target):
+    *earlier, last = last_degrees(sweep, pair, target)
+    if not earlier:
+        raise Missing("routing at two degrees above 0")
+    before = best([routed(sweep, pair, target, d, 1) for d in earlier])
+    change = finding.add(f"routing over span 1 at degree {last} minus at degree {before['degree']}, its best before",
+                         difference(routed(sweep, pair, target, last, 1), before))
+    return decide(finding, [change], f"{judge_words(change, 'worse', 'better')} at degree {last} than at degree {before['degree']}")
+
+
+def _inside_and_outside(sweep, pair, target, degree):
+    rows = untrained(sweep.select(pair, target, degree))
+    inside = rows[rows["family"].isin(["parameter", "activation"])]
+    return (best_of(sweep, inside, f"untrained combinations by parameters or features at degree {degree}"),
+            best_of(sweep, rows[rows["family"] == "output"], f"untrained combinations at the outputs at degree {degree}"))
+
+
+def _outputs(finding, sweep, pair, target):
+    last = last_degrees(sweep, pair, target)[-1]
+    inside, outside = _inside_and_outside(sweep, pair, target, last)
+    change = finding.add(f"best by parameters or features ({inside['method']}) minus best at the outputs ({outside['method']}), degree {last}", difference(inside, outside))
+    return decide(finding, [change], f"{outside['method']} {judge_words(change, 'better', 'worse')} than {inside['method']} at degree {last}, "
+                  f"at {outside['flops_per_token'] / inside['flops_per_token']:.1f} x its FLOPs")
+
+
+def _gap(finding, sweep, pair, target):
+    degrees = last_degrees(sweep, pair, target)
+    if len(degrees) < 2:
+        raise Missing("two degrees above 0")
+    first, last = degrees[0], degrees[-1]
+    leads = {degree: _inside_and_outside(sweep, pair, target, degree) for degree in (first, last)}
+    for degree, both in leads.items():
+        finding.add(f"best by parameters or features minus best at the outputs, degree {degree}", difference(*both))
+    change = finding.add(f"that at degree {last} minus that at degree {first}", change_of_difference(leads[last], leads[first]))
+    return decide(finding, [change], f"{judge_words(change, 'larger', 'smaller')} at degree {last} than at degree {first}")
+
+
+def _gate(finding, sweep, pair, target):
+    last = last_degrees(sweep, pair, target)[-1]
+    gate = best_of(sweep, sweep.select(pair, target, last, method="route_tokens"), f"rows of route_tokens at degree {last}")
+    inside = best(list(routed(sweep, pair, target, last).values()) or [routed(sweep, pair, target, last, 1)])
+    change = finding.add(f"best routing (span {int(inside['span'])}) minus route_tokens, degree {last}", difference(inside, gate))
+    return decide(finding, [change], f"route_tokens {judge_words(change, 'better', 'worse')} than routing over span {int(inside['span'])}, "
+                  f"at {gate['flops_per_token'] / inside['flops_per_token']:.1f} x its FLOPs")
+
+
+def _input(finding, sweep, pair, target):
+    last = last_degrees(sweep, pair, target)[-1]
+    fixed = best_of(sweep, sweep.select(pair, target, last, method="learned_average"), f"rows of learned_average at degree {last}")
+    change = finding.add(f"learned_average minus routing over span 1, degree {last}", difference(fixed, routed(sweep, pair, target, last, 1)))
+    return decide(finding, [change], f"routing {judge_words(change, 'better', 'worse')} than coefficients that do not depend on the input")
+
+
+def _reference(sweep, pair, target, method, degree):
+    df = sweep.experiments
+    rows = df[(df["pair"] == pair) & (df["target"] == target) & (df["method"] == method)]
+    if rows["degree"].notna().any():
+        rows = rows[(rows["degree"] == degree).fillna(False).astype(bool)]
+    return best_of(sweep, rows, f"rows of {method}")
+
+
+def _best_combination(sweep, pair, target, degree):
+    return best_of(sweep, sweep.select(pair, target, degree), f"combinations at degree {degree}")
+
+
+def _target_text(finding, sweep, pair, target):
+    last = last_degrees(sweep, pair, target)[-1]
+    tuned, merged = _reference(sweep, pair, target, "finetune_target", last), _best_combination(sweep, pair, target, last)
+    change = finding.add(f"base fine-tuned on the target minus best combination ({merged['method']}), degree {last}", difference(tuned, merged))
+    return decide(finding, [change], f"{merged['method']} {judge_words(change, 'better', 'worse')} than the fine-tuned base, which saw {int(tuned['target_tokens']):,} tokens of the target")
+
+
+def _joint(finding, sweep, pair, target):
+    last = last_degrees(sweep, pair, target)[-1]
+    joint, merged = _reference(sweep, pair, target, "joint", last), _best_combination(sweep, pair, target, last)
+    change = finding.add(f"one model trained on all the members' text minus best combination ({merged['method']}), degree {last}", difference(joint, merged))
+    return decide(finding, [change], f"{merged['method']} {judge_words(change, 'better', 'worse')} than the jointly trained model")
+
+
+_JUDGES = {
+    "specialise": _specialise, "similarity": _similarity, "ceiling": _ceiling, "features": _averaging("interpolate_features"),
+    "parameters": _averaging("average"), "bowl": _bowl, "routing": _routing, "adaptation": _adaptation, "span": _span,
+    "saturation": _saturation, "equal_flops": _equal_flops, "loses_too": _loses_too, "outputs": _outputs, "gap": _gap, "gate": _gate,
+    "input": _input, "target_text": _target_text, "joint": _joint,
+}
