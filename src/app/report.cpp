@@ -26,7 +26,7 @@ std::string degree_text(const std::vector<std::int64_t>& degrees) {
 }
 
 std::string interval_text(const FamilyVerdict& family) {
-    if (!std::isfinite(family.low)) return "[no interval, n = 1]";
+    if (!std::isfinite(family.low)) return "[no interval, n = " + std::to_string(family.n) + "]";
     std::string text(1, '[');
     return text.append(fixed(family.low, 4)).append(", ").append(fixed(family.high, 4)).append("]");
 }
@@ -73,7 +73,8 @@ int report_command(const std::filesystem::path& store, std::ostream& out) {
         table.print(out, "  ");
     }
     out << "\nGain: loss of the best single model minus the combination's, on the test split, in nats per token; settings and single models\n"
-           "are chosen on the select split. Intervals: Student's t over paired differences. Stored, FLOPs: ratio to one specialist.\n";
+           "are chosen on the select split. Intervals: Student's t over paired differences. Stored, FLOPs: ratio to one specialist.\n"
+           "->: of the families whose whole interval is above zero, the cheapest that is not certainly worse than the best on select.\n";
     return kDone;
 }
 

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include <boost/math/distributions/students_t.hpp>
 
@@ -32,29 +34,37 @@ struct Candidate {
     }
 };
 
+/// The lowest loss on the select split among those with the most seeds: while a sweep runs, a setting with few seeds may be lucky.
 const Candidate* best_on_select(const std::vector<const Candidate*>& candidates) {
     const Candidate* best = nullptr;
     for (const auto* candidate : candidates) {
-        if (!best || candidate->mean(&ExperimentRow::loss_select) < best->mean(&ExperimentRow::loss_select)) best = candidate;
+        const auto better = [&] {
+            if (candidate->by_seed.size() != best->by_seed.size()) return candidate->by_seed.size() > best->by_seed.size();
+            return candidate->mean(&ExperimentRow::loss_select) < best->mean(&ExperimentRow::loss_select);
+        };
+        if (!best || better()) best = candidate;
     }
     return best;
 }
 
-/// Paired gain of `candidate` over `single`: over seeds where they vary, else over the text's blocks.
-MeanInterval paired_gain(const Candidate& single, const Candidate& candidate, std::string& over) {
+/// Test loss of `first` minus that of `second`, paired: over the seeds that both have where they vary, else over the text's blocks.
+MeanInterval paired_difference(const Candidate& first, const Candidate& second, std::string& over) {
+    const ExperimentRow *one = first.example, *other = second.example;
     std::vector<double> differences;
-    if (candidate.varies() || single.varies()) {
+    if (first.varies() || second.varies()) {
         over = "seeds";
-        for (const auto& [seed, row] : candidate.by_seed) {
-            const auto other = single.by_seed.find(seed);
-            if (other != single.by_seed.end()) differences.push_back(other->second->loss - row->loss);
+        for (const auto& [seed, row] : second.by_seed) {
+            const auto paired = first.by_seed.find(seed);
+            if (paired == first.by_seed.end()) continue;
+            if (differences.empty()) one = paired->second, other = row;
+            differences.push_back(paired->second->loss - row->loss);
         }
-        if (differences.size() > 1) return mean_interval(differences);
+        if (differences.size() != 1) return mean_interval(differences);
         differences.clear();
     }
     over = "text blocks";
     for (std::size_t b = 0; b < 64; ++b) {
-        const double difference = single.example->block_loss[b] - candidate.example->block_loss[b];
+        const double difference = one->block_loss[b] - other->block_loss[b];
         if (std::isfinite(difference)) differences.push_back(difference);
     }
     return mean_interval(differences);
@@ -63,20 +73,37 @@ MeanInterval paired_gain(const Candidate& single, const Candidate& candidate, st
 // Losses are float32 sums: combinations of equal models differ by less than this, nats.
 constexpr double kRounding = 1e-5;
 
-std::string recommend(const PairVerdict& verdict) {
-    // The cheapest family whose gain is certain and not certainly worse than the best one's.
-    const FamilyVerdict* best = nullptr;
-    for (const auto& family : verdict.families) {
-        if (family.low > kRounding && (!best || family.gain > best->gain)) best = &family;
-    }
-    if (!best) return "do not combine: no family gains over " + verdict.best_single + " with certainty";
-    const FamilyVerdict* cheapest = best;
-    for (const auto& family : verdict.families) {
-        if (family.low > kRounding && family.high >= best->gain && family.flops_ratio < cheapest->flops_ratio) cheapest = &family;
+/// A family's verdict with the setting it speaks of.
+struct Choice {
+    FamilyVerdict verdict;
+    const Candidate* candidate = nullptr;
+};
+
+/// The cheapest of the families that gain with certainty whose loss is not certainly above that of the best of them, which is the one
+/// of the lowest select loss; analysis/verdict.py states the rule and must agree.
+std::string recommend(const PairVerdict& verdict, const std::vector<Choice>& families) {
+    const bool base_alone = std::all_of(verdict.degrees.begin(), verdict.degrees.end(), [](std::int64_t degree) { return degree == 0; });
+    if (base_alone) return "do not combine: every member is still the base; what a method gains here is adaptation to the target's text";
+    std::vector<Choice> gaining;
+    std::copy_if(families.begin(), families.end(), std::back_inserter(gaining), [](const Choice& family) { return family.verdict.low > kRounding; });
+    if (gaining.empty()) return "do not combine: no family gains over " + verdict.best_single + " with certainty";
+    const auto& best = *std::min_element(gaining.begin(), gaining.end(), [](const Choice& a, const Choice& b) {
+        return a.candidate->mean(&ExperimentRow::loss_select) < b.candidate->mean(&ExperimentRow::loss_select);
+    });
+    const auto cost = [](const Choice& family) {
+        const ExperimentRow& row = *family.candidate->example;
+        return std::tuple(row.flops, row.stored, row.target_tokens);
+    };
+    const Choice* cheapest = nullptr;
+    for (const auto& family : gaining) {
+        std::string over;
+        const bool near = family.candidate == best.candidate || !(paired_difference(*family.candidate, *best.candidate, over).low > kRounding);
+        if (near && (!cheapest || cost(family) < cost(*cheapest))) cheapest = &family;
     }
     static const std::map<std::string, std::string> kWords{
         {"parameter", "combine by parameters"}, {"activation", "combine by features"}, {"routing", "combine by routing"}, {"output", "combine at the outputs"}};
-    return kWords.at(cheapest->family) + ": " + cheapest->method + (cheapest->layer == "none" ? "" : ", layer " + cheapest->layer);
+    const FamilyVerdict& chosen = cheapest->verdict;
+    return kWords.at(chosen.family) + ": " + chosen.method + (chosen.layer == "none" ? "" : ", layer " + chosen.layer);
 }
 
 }  // namespace
@@ -147,6 +174,7 @@ std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows) {
         verdict.best_single = single->example->members[0];
         verdict.best_single_loss = single->mean(&ExperimentRow::loss);
 
+        std::vector<Choice> chosen;
         for (const Family family : {Family::parameter, Family::activation, Family::routing, Family::output}) {
             std::vector<const Candidate*> of_family;
             for (const auto& [key, candidate] : candidates) {
@@ -161,7 +189,7 @@ std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows) {
             entry.setting = best->example->setting;
             entry.layer = best->example->layer;
             entry.loss = best->mean(&ExperimentRow::loss);
-            const MeanInterval gain = paired_gain(*single, *best, entry.over);
+            const MeanInterval gain = paired_difference(*single, *best, entry.over);
             entry.gain = gain.mean;
             entry.low = gain.low;
             entry.high = gain.high;
@@ -169,9 +197,11 @@ std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows) {
             entry.stored_ratio = best->example->stored / single->example->stored;
             entry.flops_ratio = best->example->flops / single->example->flops;
             entry.target_tokens = best->example->target_tokens;
-            verdict.families.push_back(entry);
+            chosen.push_back({std::move(entry), best});
         }
-        verdict.recommendation = recommend(verdict);
+        if (chosen.empty()) continue;  // models trained instead of combining are no combination
+        verdict.recommendation = recommend(verdict, chosen);
+        for (auto& family : chosen) verdict.families.push_back(std::move(family.verdict));
         verdicts.push_back(std::move(verdict));
     }
     return verdicts;
