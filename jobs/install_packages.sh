@@ -7,7 +7,7 @@ declare -A packages=(
   [build]="g++ cmake ninja-build pkg-config git ccache libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libeigen3-dev
            libopenblas-dev libtorch-dev libboost-program-options-dev libtomlplusplus-dev nlohmann-json3-dev
            libpcre2-dev libxxhash-dev zlib1g-dev"
-  [text]="python3 pari-doc maxima-doc bible-kjv bible-kjv-text perl-doc python3-sympy python3-mpmath"
+  [text]="python3 pari-doc maxima-doc bible-kjv bible-kjv-text perl-doc metamath-databases python3-sympy python3-mpmath"
   [analysis]="python3-h5py python3-numpy python3-pandas python3-xarray python3-h5netcdf python3-matplotlib python3-scipy
               python3-nbclient python3-nbformat python3-ipykernel"
   [tests]="libgtest-dev libgmock-dev python3-pytest hdf5-tools procps mount slurmctld slurmd slurm-client munge"

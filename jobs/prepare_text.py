@@ -5,8 +5,11 @@ code     Python's standard library (libpython3-stdlib), whole modules
 math     PARI's (pari-doc) and Maxima's (maxima-doc) documentation, TeX and HTML reduced to text
 prose    the King James Bible (bible-kjv), one file a book
 manual   Perl's documentation (perl-doc), as general technical English
+formal   Metamath's set.mm (metamath-databases): statements and comments of its first sections, without the proofs
 doctest  the target: for every module of SymPy and mpmath (python3-sympy), records of the docstring's sentence, the
          doctest's code and its output; one file a module, identical records kept once
+
+Makes only what the folder lacks: a corpus' folder is there complete or not at all.
 
 usage: prepare_text.py DIR
 """
@@ -53,7 +56,7 @@ def ascii_text(text):
     return text.encode("ascii", "ignore").decode("ascii")
 
 
-def code(out):
+def code(out, _scratch):
     source = Path("/usr/lib/python3.11")
     if not source.is_dir():
         source = Path(f"/usr/lib/python3.{sys.version_info.minor}")
@@ -89,7 +92,7 @@ def math(out, scratch):
                 write(out / "math", f"pari-{path.stem}-{number:04d}.txt", section)
 
 
-def prose(out):
+def prose(out, _scratch):
     books = subprocess.run(["bible", "-f", "gen1:1-rev22:21"], capture_output=True, text=True, check=True).stdout
     by_book = {}
     for line in books.splitlines():
@@ -106,6 +109,19 @@ def manual(out, scratch):
         if path.name.startswith(("perltoc", "perluniprops")):
             continue
         write(out / "manual", path.stem + ".txt", ascii_text(path.read_text(encoding="utf-8", errors="ignore")))
+
+
+def formal(out, scratch):
+    """Sections of set.mm, until there are 4 MB. Compressed proofs, which are letters that stand for steps, are left out."""
+    database = installed_or_unpacked("/usr/share/metamath/databases/set.mm", "metamath-databases", scratch)
+    text = ascii_text(Path(database).read_text(encoding="utf-8", errors="ignore"))
+    text = text[text.index("$( Begin $[ set-main.mm $] $)"):]
+    text = re.sub(r"(?s)\$=\s.*?\$\.", "$.", text)
+    size = 0
+    for number, section in enumerate(re.split(r"(?m)^(?=\$\(\n[#=*-]{3})", text)):
+        if size < 4_000_000 and len(section) > 600:
+            write(out / "formal", f"set-{number:04d}.txt", section)
+            size += len(section)
 
 
 def records(text):
@@ -126,7 +142,7 @@ def records(text):
             yield f"{sentence}\n>>> {piece.source.strip()}\n{piece.want.strip()}\n\n"
 
 
-def target(out):
+def target(out, _scratch):
     seen = set()
     for package in ("sympy", "mpmath"):
         root = Path("/usr/lib/python3/dist-packages")
@@ -149,27 +165,29 @@ def target(out):
                 write(out / "doctest", ".".join(path.relative_to(root).with_suffix("").parts) + ".txt", text)
 
 
+CORPORA = {"code": code, "math": math, "prose": prose, "manual": manual, "formal": formal, "doctest": target}
+
+
+def prepare(name, out, scratch):
+    """One corpus, into a folder of its own that is renamed when it is complete."""
+    fresh = out / (name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    CORPORA[name](fresh, scratch)
+    (fresh / name).rename(out / name)
+    fresh.rmdir()
+    files = list((out / name).iterdir())
+    print(f"{name}: {len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:.2f} MB")
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("folder", type=Path)
     out = arguments.parse_args().folder
-    done = out / ".complete"
-    if done.exists():
-        return
-    fresh = out.with_name(out.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        code(fresh)
-        math(fresh, scratch)
-        prose(fresh)
-        manual(fresh, scratch)
-        target(fresh)
-    for folder in sorted(fresh.iterdir()):
-        files = list(folder.iterdir())
-        print(f"{folder.name}: {len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:.2f} MB")
-    (fresh / ".complete").write_text("")
-    shutil.rmtree(out, ignore_errors=True)
-    fresh.rename(out)
+        for name in CORPORA:
+            if not (out / name).is_dir():
+                prepare(name, out, scratch)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The paper's twelve experiments and their corrected versions at a size that two cores run in under an hour, into one store,
+# results/paper-small.h5: trajectories and rows that several configs want are computed once. Stopped at any time, it continues.
+# Then makes the compact copy that the table and the figures are drawn from, and these.
+# usage: paper_small.sh      (after jobs/quickstart.sh, which builds and prepares the text; CMSWEEP names another program)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+program=${CMSWEEP:-build/release/bin/cmsweep}
+ranks=${RANKS:-$(($(nproc) + 1))}   # rank 0 only dispatches and sleeps
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMPI_MCA_mpi_yield_when_idle=1
+root=()
+if [ "$(id -u)" -eq 0 ]; then root=(--allow-run-as-root); fi
+
+jobs/install_packages.sh text analysis
+/usr/bin/python3 jobs/prepare_text.py data/quickstart
+
+# e01 and c06-four come first: they ask for every degree of the trajectories that the others share.
+configs=(e01 c06-four e02 e03 e04 e05 e06 e07 c01-similarity c03-controls c02-span c02-experts e08 e09 e10 e11 e12 c04-full
+         c07-barrier c10-references c11-code-models c05-constant)
+for config in "${configs[@]}"; do
+  printf '\n== %s (%d s)\n' "$config" "$SECONDS"
+  mpirun "${root[@]}" --oversubscribe -n "$ranks" "$program" "configs/paper-small/$config.toml"
+done
