@@ -38,6 +38,7 @@ AGAINST = ("pair", "base", "self", "seeds")
 """Kinds of comparison, as in [similarity] against."""
 
 _FAMILY_OF = {method: family for family, methods in FAMILIES.items() for method in methods}
+_RESULT_TABLES = ("experiments", "similarity", "training", "routing")
 _COMMIT_MAGIC = 0x434D5357  # upper half of a commit word: "CMSW"
 _ABSENT = -1  # an integer that nobody has written
 _CHECKSUMS = ("commit", "label_check", "note_check")
@@ -242,6 +243,46 @@ def provenance(path) -> dict:
                 "version": _text(file.attrs["cmsweep_version"]), "created": _text(file.attrs["created"]),
                 "config": _text(file["config"][()]),
                 "environment": {name: _text(value) for name, value in file["environment"].attrs.items()}}
+
+
+def progress(paths) -> pd.DataFrame:
+    """How far each table has got: one row a sweep and table, with the rows of its plan that are done, failed, quarantined and
+    pending, and those outside the plan that are kept. Works while the sweep runs."""
+    counts = []
+    for path in _as_list(paths):
+        with _open(path) as file:
+            for table in _RESULT_TABLES:
+                in_plan, status = file[table]["in_plan"][:] == 1, file[table]["status"][:]
+                status = np.where(file[table]["commit"][:] >> np.uint64(32) == _COMMIT_MAGIC, status, 0)
+                counts.append({"sweep": _text(file.attrs["name"]), "table": table, "planned": int(in_plan.sum()),
+                               **{name: int(np.sum(in_plan & (status == code))) for code, name in enumerate(STATUS)},
+                               "outside_plan": int(np.sum(~in_plan & (status > 0)))})
+    return pd.DataFrame(counts)
+
+
+def failures(paths) -> pd.DataFrame:
+    """Rows of the plan that failed or were quarantined, of every table: sweep, table, status, what (its labels in words), seed,
+    attempt, message."""
+    found = []
+    for path in _as_list(paths):
+        with _open(path) as file:
+            settings = np.append(_decoded(file["axes/setting/name"][:]), "")
+            for name in _RESULT_TABLES:
+                table = _read_table(file, name, failed=True, outside_plan=False)
+                labels = {column: table.names(column) for column in table.tables if column not in ("model", "method")}
+                for i in np.flatnonzero(table.arrays["status"] > 1):
+                    if name == "experiments":
+                        degrees = table.arrays["degree"][i][table.arrays["model"][i] != _ABSENT]
+                        what = (f"{labels['pair'][i]} at degree {'/'.join(str(d) for d in dict.fromkeys(degrees))} on {labels['target'][i]}: "
+                                f"{settings[table.arrays['setting'][i]]}" + (f", layer {labels['layer'][i]}" if labels["layer"][i] != "none" else ""))
+                    elif name == "similarity":
+                        what = " ~ ".join(f"{labels[f'model_{s}'][i]} at degree {table.arrays[f'degree_{s}'][i]}" for s in "ab") + f": {labels['metric'][i]}"
+                    else:
+                        what = f"trajectory of {table.names('model')[i]}" if name == "training" else f"experiment {table.arrays['id'][i]}"
+                    found.append({"sweep": table.sweep, "table": name, "status": STATUS[table.arrays["status"][i]], "what": what,
+                                  "seed": table.arrays["seed"][i] if "seed" in table.arrays else _ABSENT, "attempt": table.arrays["attempt"][i],
+                                  "message": table.arrays["message"][i]})
+    return pd.DataFrame(found, columns=["sweep", "table", "status", "what", "seed", "attempt", "message"])
 
 
 # ---- the file

@@ -21,7 +21,7 @@ the test split. Step 3 asks up to four families, each at its own 95 %; the inter
 A routed or learned combination may have seen training text of the target. What the rule says without those stands beside it, and what
 the same setting gains at degree 0, where it can only adapt to that text.
 
-usage: verdict.py STORE.h5 [STORE.h5 ...]
+usage: verdict.py STORE.h5 [STORE.h5 ...] [--outside-plan]
 """
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ class Similarities:
     """The store's comparisons, as verdicts ask for them."""
 
     def __init__(self, sweep):
-        data = cmsweep_reader.comparisons(sweep.paths)
+        data = sweep.comparisons
         self.frame = data[["metric", "probe", "site", "against", "model_a", "degree_a", "model_b", "degree_b", "seed", "seed_b"]].to_dataframe()
         if self.frame.empty:
             return
@@ -333,7 +333,7 @@ def datamix(verdict, found, mixes):
     return Hint(about, change, f"the best merge of {other.pair}, trained {how} ({other.best_merge['method']}; verdict there: {other.word}), is " + outcome(change))
 
 
-def contrast(sweep, rows, parameters):
+def differing_in(sweep, rows, parameters):
     """(lowest, [others]) of the rows' entries that differ in these parameters alone, by rising value; None where there are none.
     Of several such groups: the one with most values, then the lowest select loss."""
     own = [p for p in sweep.experiments.attrs["parameters"] if p in rows and p not in parameters and rows[p].notna().any()]
@@ -354,7 +354,7 @@ def routers(sweep, rows):
     if routed.empty:
         return [Hint("more routers (span)", None, f"{NOT_MEASURED}: nothing was routed at this degree")]
     found = []
-    entries = contrast(sweep, routed, ["span"])
+    entries = differing_in(sweep, routed, ["span"])
     if entries is None:
         found.append(Hint("more routers (span)", None, f"{NOT_MEASURED}: it has one span only"))
     else:
@@ -363,7 +363,7 @@ def routers(sweep, rows):
         change = difference(entries[0], wide)
         found.append(Hint("more routers (span)", change, f"routing over span {int(wide['span'])} is, against span {int(entries[0]['span'])}, "
                           + outcome(change) + f", at {wide['flops_per_token'] / entries[0]['flops_per_token']:.2f} x its FLOPs"))
-    entries = contrast(sweep, routed, ["include_base"]) if "include_base" in routed else None
+    entries = differing_in(sweep, routed, ["include_base"]) if "include_base" in routed else None
     if entries is None:
         found.append(Hint("the base as an expert", None, NOT_MEASURED))
     else:
@@ -379,7 +379,7 @@ def target_text(sweep, rows):
     learned = rows[(rows["family"] != "reference") & (rows["target_tokens"] > 0).fillna(False).astype(bool)]
     if learned.empty:
         return Hint(about, None, f"{NOT_MEASURED}: no combination learned from it at this degree")
-    entries = contrast(sweep, learned, ["steps", "batch"])
+    entries = differing_in(sweep, learned, ["steps", "batch"])
     if entries is None or len({int(e["target_tokens"]) for e in entries}) < 2:
         return Hint(about, None, f"{NOT_MEASURED}: every combination saw one amount of it")
     entries = sorted(entries, key=lambda e: int(e["target_tokens"]))
@@ -468,6 +468,8 @@ def text(found, sweep):
             lines.append(f"    {s.metric} of the members: {similarity_text(s)}")
         lines += [f"    {h.about}: {h.text}" for h in v.hints] + [""]
     lines.append("Losses in nats per token on the test split; settings and single models are chosen on the select split. 95 % intervals of paired differences.")
+    if sweep.ambiguous:
+        lines.append(f"{sweep.ambiguous} rows were left out: others have the same labels and another content.")
     return "\n".join(lines)
 
 
@@ -481,9 +483,10 @@ def similarity_text(s):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="For every pair, degree and target: whether and how to combine, by measured gain and cost.")
     parser.add_argument("stores", nargs="+", metavar="STORE.h5")
+    parser.add_argument("--outside-plan", action="store_true", help="also rows that the store's last config no longer asks for")
     options = parser.parse_args(arguments)
     try:
-        sweep = Sweep(options.stores)
+        sweep = Sweep(options.stores, options.outside_plan)
         print(text(verdicts(sweep), sweep))
     except StoreError as error:
         print(f"verdict.py: {error}", file=sys.stderr)

@@ -142,4 +142,16 @@ def finish(figure, title, caption):
     width = figure.get_size_inches()[0]
     figure.suptitle("\n".join(textwrap.wrap(title, int(width * 11.5))), x=0.01, ha="left", fontweight="bold", fontsize=10)
     figure.supxlabel("\n".join(textwrap.wrap(caption, int(width * 17))), x=0.01, ha="left", fontsize=7.5, color="0.3")
+    figure.words = title, caption
     return figure
+
+
+def take_words(figure):
+    """(title, caption) of a finished figure, taken off it: for a page that sets them as text of its own."""
+    width, height = figure.get_size_inches()
+    for drawn, size in ((figure._suptitle, 0.17), (figure._supxlabel, 0.13)):
+        height -= size * len(drawn.get_text().splitlines())
+        drawn.set_visible(False)
+        drawn.set_in_layout(False)
+    figure.set_size_inches(width, height)
+    return figure.words

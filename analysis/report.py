@@ -1,0 +1,233 @@
+#!/usr/bin/python3
+"""Writes a sweep's results as one HTML page that needs nothing else: the verdicts, the figures, costs, settings and where all of it
+comes from, failures, and what the store lacks. To be read by someone who has not seen the code.
+
+usage: report.py STORE.h5 [STORE.h5 ...] -o report.html [--outside-plan]
+"""
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import matplotlib
+import numpy as np
+
+import cmsweep_reader
+import figures
+import findings
+import verdict
+from cmsweep_reader import StoreError
+from plots import style
+from sweep import Missing, Sweep
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+LARGEST_SVG = 400_000  # bytes; larger drawings are smaller, and as sharp as a screen needs, as PNG
+
+
+# ---- figures
+
+@dataclass(frozen=True)
+class Picture:
+    name: str
+    title: str    # what is seen
+    caption: str  # how it was made
+    shows: str    # what kind of figure it is
+    uri: str
+    width: int    # in CSS pixels, at which its text can be read
+
+    @property
+    def alt(self):
+        return f"{self.shows} {self.title}. {self.caption}"
+
+
+def picture(name, module, figure) -> Picture:
+    title, caption = style.take_words(figure)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    kind = "svg+xml"
+    if drawn.tell() > LARGEST_SVG:
+        drawn, kind = io.BytesIO(), "png"
+        figure.savefig(drawn, format="png", dpi=150, metadata={"Software": None})
+    uri = f"data:image/{kind};base64,{base64.b64encode(drawn.getvalue()).decode()}"
+    return Picture(name, title, caption, " ".join((module.__doc__ or "").split()), uri, round(figure.get_size_inches()[0] * 110))
+
+
+def pictures(sweep):
+    """[(what they are of, [Picture])], [(name, what is missing)]."""
+    groups, missing = {}, []
+    with matplotlib.rc_context(style.SETTINGS):
+        for name, module, arguments in figures.requests(sweep):
+            of = " on ".join(arguments) or "the whole sweep"
+            try:
+                groups.setdefault(of, []).append(picture(name, module, module.draw(sweep, *arguments)))
+            except Missing as lack:
+                missing.append((name, str(lack)))
+    if not sweep.cases():
+        missing.append(("all other figures", "combinations of members alike in degree"))
+    return list(groups.items()), missing
+
+
+# ---- verdicts
+
+@dataclass(frozen=True)
+class Case:
+    """A pair on a target, with its verdicts by degree."""
+    pair: str
+    target: str
+    verdicts: list
+
+    @property
+    def last(self):
+        return self.verdicts[-1]
+
+
+def cases_of(found):
+    cases = {}
+    for v in found:
+        cases.setdefault((v.pair, v.target), []).append(v)
+    return [Case(pair, target, of) for (pair, target), of in cases.items()]
+
+
+def scale_of(options):
+    """A function from nats to the x of a strip 200 wide that holds every interval and zero."""
+    ends = [x for o in options for x in (o.gain.low, o.gain.high, o.gain.mean) if np.isfinite(x)] + [0.0]
+    low, high = min(ends), max(ends)
+    width = (high - low) or 1.0
+    return lambda x: round(8 + 184 * (min(max(x, low), high) - low) / width, 1)
+
+
+@dataclass(frozen=True)
+class Cost:
+    name: str
+    entry: object
+    role: str  # "single", "chosen", ""
+
+
+def costs_of(case, said):
+    """The models alone, the best of every family and the models trained instead, at the last degree."""
+    v = case.last
+    rows = [Cost(f"{v.single_name} alone (the best single model)", v.single, "single")]
+    if v.base is not None and v.single_name != "base":
+        rows.append(Cost("base alone", v.base, ""))
+    rows += [Cost(f"{verdict.WORDS[o.family]}: {verdict.name_of(o, said)}", o.entry, "chosen" if v.choice and o is v.choice else "") for o in v.options]
+    return rows + [Cost(f"instead of combining: {verdict.name_of(entry, said)}", entry, "") for entry in v.references.values()]
+
+
+# ---- numbers and words
+
+def number(value, digits=4):
+    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value, digits=4):
+    return "–" if not np.isfinite(value) else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def interval(i, digits=4):
+    """"+0.0593 [+0.0483, +0.0702]"."""
+    if i.n == 0:
+        return "no data"
+    if not np.isfinite(i.low):
+        return f"{signed(i.mean, digits)} (no interval: n = 1)"
+    return f"{signed(i.mean, digits)} [{signed(i.low, digits)}, {signed(i.high, digits)}]"
+
+
+def short(value):
+    """1234567 -> "1.23 M"."""
+    value, unit = float(value), ""
+    for unit in ("", " k", " M", " G", " T", " P"):
+        if abs(value) < 1000 or unit == " P":
+            break
+        value /= 1000
+    return f"{value:.0f}" if not unit else f"{value:.3g}{unit}"
+
+
+def perplexity(gain):
+    """By how many per cent a gain in nats lowers the perplexity."""
+    return f"{100 * (1 - np.exp(-gain)):.1f} %"
+
+
+def listed(names):
+    """"a, b and c"."""
+    names = list(map(str, names))
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def duration(seconds):
+    if seconds is None or not np.isfinite(seconds):
+        return "–"
+    seconds = int(round(seconds))
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min" if seconds >= 3600 else f"{seconds // 60} min {seconds % 60:02d} s" if seconds >= 60 else f"{seconds} s"
+
+
+# ---- the page
+
+def grouped_failures(paths):
+    """[(table, status, message, how many, the first few)], the most frequent first."""
+    failed = cmsweep_reader.failures(paths)
+    groups = [(*key, len(rows), [f"{what}, seed {seed}" if seed >= 0 else what for what, seed in zip(rows["what"][:5], rows["seed"])])
+              for key, rows in failed.groupby(["table", "status", "message"], sort=False)]
+    return sorted(groups, key=lambda group: -group[3])
+
+
+def axes_of(sweep):
+    """What was varied: (axis, values in words)."""
+    df, said = sweep.experiments, verdict.SettingText(sweep)
+    together = df[~df["method"].isin(["base", "specialist"])]
+    degrees = sorted({int(d) for c in df.columns if c.startswith("degree_") for d in df[c].dropna()})
+    methods = []
+    for method, rows in together.groupby("method", observed=True):
+        texts = [t for t in dict.fromkeys(said({"method": method, "setting": s}) for s in rows["setting"].astype(str)) if t]
+        methods.append(f"{method}: {'; '.join(texts)}" if texts else str(method))
+    return [("pairs", list(dict.fromkeys(together["pair"].astype(str)))), ("degrees", degrees), ("layers", list(dict.fromkeys(together["layer"].astype(str)))),
+            ("targets", list(dict.fromkeys(df["target"].astype(str)))), ("seeds", sorted(map(int, df["seed"].unique()))), ("methods", methods)]
+
+
+def page(paths, outside_plan=False) -> str:
+    """The whole page for one store or several."""
+    sweep = Sweep(paths, outside_plan)
+    found, said = verdict.verdicts(sweep), verdict.SettingText(sweep)
+    drawn, missing = pictures(sweep)
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                                     undefined=jinja2.StrictUndefined)
+    environment.filters.update(number=number, signed=signed, interval=interval, short=short, perplexity=perplexity, listed=listed, duration=duration, zip=zip)
+    runs = cmsweep_reader.runs(paths)
+    return environment.get_template("report.html.j2").render(
+        style_sheet=(TEMPLATES / "report.css").read_text(), sweep=sweep, made=[cmsweep_reader.provenance(path) for path in paths],
+        files=[Path(path).name for path in paths], cases=cases_of(found), words=verdict.WORDS, said=said, name_of=lambda o: verdict.name_of(o, said),
+        word_of=verdict.words, reason=verdict.reason, similarity_text=verdict.similarity_text, metric_name=style.metric_name,
+        rounding=verdict.ROUNDING, scale_of=scale_of, costs_of=lambda case: costs_of(case, said), finite=np.isfinite, learned=learned_methods(sweep),
+        findings=findings.findings(paths, outside_plan), claims=findings.CLAIMS, figures=drawn, missing=missing, progress=cmsweep_reader.progress(paths),
+        failures=grouped_failures(paths), axes=axes_of(sweep), runs=runs.to_dict("records"))
+
+
+def learned_methods(sweep):
+    """Methods that saw training text of the target."""
+    df = sweep.experiments
+    return sorted(set(df.loc[(df["target_tokens"] > 0).fillna(False).astype(bool), "method"].astype(str)))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Writes a sweep's results as one HTML page that needs nothing else.")
+    parser.add_argument("stores", nargs="+", metavar="STORE.h5")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="report.html")
+    parser.add_argument("--outside-plan", action="store_true", help="also rows that the stores' last configs no longer ask for")
+    options = parser.parse_args(arguments)
+    try:
+        text = page(options.stores, options.outside_plan)
+    except StoreError as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        return 2
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(text, encoding="utf-8")
+    print(options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
