@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,11 +122,16 @@ def costs_of(case, said):
 # ---- numbers and words
 
 def number(value, digits=4):
-    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
+    return "–" if value is None or not np.isfinite(value) else typeset(f"{value:.{digits}f}")
 
 
 def signed(value, digits=4):
-    return "–" if not np.isfinite(value) else f"{value:+.{digits}f}".replace("-", "−")
+    return "–" if not np.isfinite(value) else typeset(f"{round(value, digits) + 0.0:+.{digits}f}")  # no -0.0000
+
+
+def typeset(words):
+    """True minus signs and multiplication signs."""
+    return re.sub(r"(?<=\d) x (?=\S)", " × ", re.sub(r"(?<![\w.])-(?=\d)", "−", str(words)))
 
 
 def interval(i, digits=4):
@@ -140,8 +146,8 @@ def interval(i, digits=4):
 def short(value):
     """1234567 -> "1.23 M"."""
     value, unit = float(value), ""
-    for unit in ("", " k", " M", " G", " T", " P"):
-        if abs(value) < 1000 or unit == " P":
+    for unit in ("", "\u202fk", "\u202fM", "\u202fG", "\u202fT", "\u202fP"):
+        if abs(value) < 1000 or unit.endswith("P"):
             break
         value /= 1000
     return f"{value:.0f}" if not unit else f"{value:.3g}{unit}"
@@ -149,7 +155,7 @@ def short(value):
 
 def perplexity(gain):
     """By how many per cent a gain in nats lowers the perplexity."""
-    return f"{100 * (1 - np.exp(-gain)):.1f} %"
+    return f"{100 * (1 - np.exp(-gain)):.1f}\u202f%"
 
 
 def listed(names):
@@ -195,7 +201,7 @@ def page(paths, outside_plan=False) -> str:
     drawn, missing = pictures(sweep)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)
-    environment.filters.update(number=number, signed=signed, interval=interval, short=short, perplexity=perplexity, listed=listed, duration=duration, zip=zip)
+    environment.filters.update(number=number, signed=signed, interval=interval, short=short, perplexity=perplexity, listed=listed, duration=duration, typeset=typeset, zip=zip)
     runs = cmsweep_reader.runs(paths)
     return environment.get_template("report.html.j2").render(
         style_sheet=(TEMPLATES / "report.css").read_text(), sweep=sweep, made=[cmsweep_reader.provenance(path) for path in paths],
