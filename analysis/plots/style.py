@@ -13,6 +13,7 @@ SETTINGS = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "figure.titlesize": 11,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "0.9", "grid.linewidth": 0.6,
     "axes.axisbelow": True, "legend.frameon": False, "lines.linewidth": 1.4, "lines.markersize": 5, "svg.hashsalt": "cmsweep",
+    "text.parse_math": False,  # names may hold a $
 }
 FAMILY_STYLES = {
     "parameter": dict(color="#0072B2", marker="o", linestyle="-"),

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -12,6 +13,15 @@ PROGRAM = "chromium"
 # As root it needs --no-sandbox; the rest keeps it from asking the network for things of its own, and from small /dev/shm.
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-default-apps", "--disable-extensions", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe"]
+
+# A program of its own: these two descriptors may be 3 and 4 themselves, the wrong way round.
+AS_3_AND_4 = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for number, pipe in zip((3, 4), pipes):
+    os.dup2(pipe, number)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Browser:
@@ -89,7 +99,7 @@ def started():
     from_test, to_browser = os.pipe()  # the browser reads its descriptor 3 and writes 4
     to_test, from_browser = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = ["/bin/sh", "-c", f'exec "$0" "$@" 3<&{from_test} 4>&{from_browser}', PROGRAM, *FLAGS, f"--user-data-dir={profile}"]
+        command = [sys.executable, "-c", AS_3_AND_4, str(from_test), str(from_browser), PROGRAM, *FLAGS, f"--user-data-dir={profile}"]
         process = subprocess.Popen(command, pass_fds=(from_test, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(from_test)
         os.close(from_browser)
