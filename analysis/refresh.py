@@ -21,7 +21,7 @@ from plots import best_merge_against_degree, style
 from sweep import Sweep
 
 FOLDER = Path(__file__).resolve().parent
-NOTEBOOK = FOLDER / "three_findings.ipynb"
+NOTEBOOK = FOLDER / "paper_story.ipynb"
 FIGURE = FOLDER / "images" / f"{best_merge_against_degree.NAME}.png"
 MARKERS = "<!-- findings: written by analysis/refresh.py -->\n", "<!-- end of findings -->"
 

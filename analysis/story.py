@@ -185,10 +185,14 @@ def _routing(finding, sweep, pair, target):
 
 def _adaptation(finding, sweep, pair, target):
     last, base = last_degrees(sweep, pair, target)[-1], sweep.base(target)
-    first = routed(sweep, pair, target, 0, 1)
-    alone = finding.add("base minus routing over span 1, degree 0, where there is nothing to combine", difference(base, first))
-    change = finding.add(f"routing over span 1 at degree 0 minus at degree {last}", difference(first, routed(sweep, pair, target, last, 1)))
-    return decide(finding, [change], f"{judge_words(change, 'better', 'worse')} at degree {last} than at degree 0, where it gains {alone.text('nat')}")
+    nothing, all_of_it = routed(sweep, pair, target, 0), routed(sweep, pair, target, last)
+    spans = sorted(set(nothing) & set(all_of_it))
+    if not spans:
+        raise Missing(f"routing at degree 0 and at degree {last}")
+    alone = [finding.add(f"base minus routing over span {s}, degree 0, where there is nothing to combine", difference(base, nothing[s])) for s in spans]
+    changes = [finding.add(f"routing over span {s} at degree 0 minus at degree {last}", difference(nothing[s], all_of_it[s])) for s in spans]
+    return decide(finding, changes, "; ".join(f"span {s} {judge_words(c, 'better', 'worse')} at degree {last} than at degree 0, where it gains {a.text('nat')}"
+                                              for s, c, a in zip(spans, changes, alone)))
 
 
 def _span(finding, sweep, pair, target):

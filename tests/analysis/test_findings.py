@@ -46,6 +46,18 @@ def test_one_seed_gives_no_verdict_on_similarity(tmp_path):
     assert found["a"].verdict == "not estimable"
 
 
+def test_one_computation_for_all_seeds_gives_no_interval(tmp_path):
+    """Loaded models: every seed's row is the same comparison."""
+    store = quickstart_like()
+    level = {25: 0.9, 100: 0.6, 400: 0.3}
+    store.rows["similarity"] = [row for row in store.rows["similarity"] if (row["model_a"], row["model_b"]) == ("code", "math") and row["degree_a"] in level]
+    for row in store.rows["similarity"]:
+        row["value"] = np.full((3, 3), level[row["degree_a"]])
+    found = by_name(store.write(tmp_path / "loaded.h5"))["a"]
+    assert found.verdict == "not estimable" and {i.n for _, i in found.measured} == {1}
+    assert found.measured[0][1].mean == pytest.approx(0.6)
+
+
 def test_what_a_store_lacks_is_said(tmp_path):
     store = StoreBuilder()
     store.experiment("average", ["code", "math"], [25, 25], {"alpha": 0.5}, layer="all", weights=[0.5, 0.5])
