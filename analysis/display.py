@@ -12,17 +12,16 @@ from sweep import Missing
 
 
 def figure(module, *arguments, dpi=90):
-    """A figure of analysis/plots, or what the store lacks for it. Returns whether it was drawn."""
+    """A figure of analysis/plots, or what the store lacks for it."""
     with matplotlib.rc_context(style.SETTINGS):
         try:
             drawn = module.draw(*arguments)
         except Missing as lack:
             said(f"*Not drawn: `{module.NAME}`. The store lacks {lack}.*")
-            return False
+            return
         png = io.BytesIO()
         drawn.savefig(png, dpi=dpi, metadata={"Software": None})
     display(Image(png.getvalue(), width=round(dpi * drawn.get_size_inches()[0])))
-    return True
 
 
 def said(text):

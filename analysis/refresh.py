@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Brings what the project shows of the quickstart up to date with its store: the notebook's outputs, the README's figure and
+"""Brings what the project shows of the quickstart up to date with its store: the notebooks' outputs, the README's figure and
 the README's findings.
 
 usage: refresh.py [results/quickstart.h5]
@@ -16,12 +16,13 @@ import nbclient
 import nbformat
 
 import cmsweep_reader
-import findings
+import story
+from findings import UNKNOWN
 from plots import best_merge_against_degree, style
 from sweep import Sweep
 
 FOLDER = Path(__file__).resolve().parent
-NOTEBOOK = FOLDER / "paper_story.ipynb"
+PAPER_STORY, OWN_MODELS = FOLDER / "paper_story.ipynb", FOLDER / "own_models.ipynb"
 FIGURE = FOLDER / "images" / f"{best_merge_against_degree.NAME}.png"
 MARKERS = "<!-- findings: written by analysis/refresh.py -->\n", "<!-- end of findings -->"
 
@@ -36,14 +37,19 @@ def execute(notebook, store):
 
 
 def findings_section(store):
-    """Verdicts and the differences behind them as Markdown."""
-    sweep, found, made = Sweep(store), findings.findings(store), cmsweep_reader.provenance(store)
-    lines = [f"Sweep `{made['sweep']}`, {sweep.experiments['seed'].nunique()} seeds, degrees "
-             f"{', '.join(str(d) for d in sweep.degrees(*sweep.cases()[0]))}:", "",
-             "| finding of the paper | here | because |", "|---|---|---|"]
-    lines += [f"| ({f.name}) {findings.CLAIMS[f.name]} | **{f.verdict}** | {f.reason} |" for f in found]
-    lines += ["", "<details><summary>The differences behind it</summary>", "", "```", *(line.rstrip() for line in findings.text(found).splitlines()), "```", "", "</details>", ""]
-    return "\n".join(lines)
+    """The claims of the paper's story with their verdicts, for the first pair and target, as Markdown: what could be judged, and
+    which could not."""
+    sweep, made = Sweep(store), cmsweep_reader.provenance(store)
+    case = sweep.cases()[0]
+    found = [story.claim(sweep, name, *case) for name in story.CLAIMS]
+    lines = [f"Sweep `{made['sweep']}`: {case[0]} on {case[1]}, {sweep.experiments['seed'].nunique()} seeds, degrees {', '.join(map(str, sweep.degrees(*case)))}.", "",
+             "| claim | here | because |", "|---|---|---|"]
+    judged = [f for f in found if f.verdict != UNKNOWN]
+    lines += [f"| {story.CLAIMS[f.name]} | **{f.verdict}** | {f.reason} |" for f in judged]
+    if len(judged) < len(found):
+        lines += ["", f"{len(found) - len(judged)} further claims of the notebook need a richer sweep: "
+                  + "; ".join(story.CLAIMS[f.name] for f in found if f.verdict == UNKNOWN) + "."]
+    return "\n".join([*lines, ""])
 
 
 def with_section(readme, section):
@@ -60,7 +66,7 @@ def draw(store, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Brings the notebook's outputs and the README's figure and findings up to date.")
+    parser = argparse.ArgumentParser(description="Brings the notebooks' outputs and the README's figure and findings up to date.")
     parser.add_argument("store", nargs="?", type=Path, default=FOLDER.parent / "results" / "quickstart.h5", metavar="STORE.h5")
     store = parser.parse_args().store.resolve()
     try:
@@ -71,7 +77,8 @@ def main():
     readme = FOLDER.parent / "README.md"
     readme.write_text(with_section(readme.read_text(), section))
     draw(store, FIGURE)
-    nbformat.write(execute(nbformat.read(NOTEBOOK, as_version=4), store), NOTEBOOK)
+    for notebook in (PAPER_STORY, OWN_MODELS):
+        nbformat.write(execute(nbformat.read(notebook, as_version=4), store), notebook)
     return 0
 
 

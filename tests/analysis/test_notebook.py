@@ -1,16 +1,26 @@
-"""The notebook runs from top to bottom, and says what the store says."""
+"""The notebooks run from top to bottom, and say what the store says."""
 import nbformat
+import pytest
 
+import advice
 import findings
 import refresh
-from refresh import NOTEBOOK
-from synthetic_store import StoreBuilder, quickstart_like
+import story
+import verdict
+from refresh import OWN_MODELS, PAPER_STORY
+from sweep import Sweep
+from synthetic_store import StoreBuilder
 
 
-def executed(store, monkeypatch):
-    """The notebook's outputs on a store: (all text, number of images)."""
-    monkeypatch.setenv("CMSWEEP_STORE", "")  # put back afterwards
-    return contents(refresh.execute(nbformat.read(NOTEBOOK, as_version=4), store))
+@pytest.fixture
+def executed(monkeypatch):
+    """Function: a notebook's outputs on a store, (all text, number of images)."""
+    for name in ("STORE", "PAIR", "TARGET", "DEGREE"):
+        monkeypatch.setenv(f"CMSWEEP_{name}", "")  # put back afterwards
+
+    def of(notebook, store):
+        return contents(refresh.execute(nbformat.read(notebook, as_version=4), store))
+    return of
 
 
 def contents(notebook):
@@ -21,51 +31,66 @@ def contents(notebook):
     return text, sum("image/png" in d for d in data)
 
 
-def test_it_runs_on_the_quickstart_store_or_one_like_it(quickstart_or_synthetic, monkeypatch):
-    text, images = executed(quickstart_or_synthetic, monkeypatch)
-    assert images == 7 and "not drawn" not in text
-    for finding in findings.findings(quickstart_or_synthetic):
-        assert f"**({finding.name}) {findings.CLAIMS[finding.name]}: {finding.verdict}**" in text
-        assert finding.reason in text
+def figures_of(notebook):
+    return "".join(cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code").count("display.figure(")
 
 
-def test_it_prints_a_finding_that_does_not_show(tmp_path, monkeypatch):
-    store = quickstart_like()
-    for row in store.rows["experiments"]:
-        if row["method"] == "interpolate_features":  # ever better, so nothing is lost again
-            row["loss"] = row["loss_select"] = 2.0 - 0.001 * row["degree"][0] + 0.001 * row["seed"]
-    text, _ = executed(store.write(tmp_path / "no_bowl.h5"), monkeypatch)
-    assert "loses again: does not hold**" in text and "loses again: holds" not in text
+def test_the_story_runs_on_the_quickstart_store_or_one_like_it(quickstart_or_synthetic, executed):
+    text, images = executed(PAPER_STORY, quickstart_or_synthetic)
+    assert images + text.count("*Not drawn: ") == figures_of(PAPER_STORY) and images >= 8
+    sweep = Sweep(quickstart_or_synthetic)
+    for name, claim in story.CLAIMS.items():
+        finding = story.claim(sweep, name, *sweep.cases()[0])
+        assert f"**{claim[0].upper()}{claim[1:]}: {finding.verdict}**" in text and f"| {claim} | **{finding.verdict}** |" in text
+        for what, interval in finding.measured:
+            assert f"| {what} | {interval.text(digits=4)} |" in text
+    assert f"Of {len(story.CLAIMS)} claims" in text
 
 
-def test_it_says_what_a_poor_store_lacks(tmp_path, monkeypatch):
+def test_the_notebook_for_own_models_runs_on_the_quickstart_store_or_one_like_it(quickstart_or_synthetic, executed):
+    text, images = executed(OWN_MODELS, quickstart_or_synthetic)
+    assert images + text.count("*Not drawn: ") == figures_of(OWN_MODELS) and images >= 3
+    sweep = Sweep(quickstart_or_synthetic)
+    found = advice.case(verdict.verdicts(sweep))
+    assert f"**Verdict: combine {found.word}" in text and verdict.reason(found) in text
+    for option in found.options:
+        assert option.gain.text(digits=4) in text
+    for hint in found.hints:
+        assert f"| {hint.about} | {hint.text} |" in text
+    assert (refresh.FOLDER.parent / "configs" / "own-models.toml").read_text() in text
+
+
+@pytest.mark.parametrize("notebook", [PAPER_STORY, OWN_MODELS], ids=lambda path: path.stem)
+def test_it_says_what_a_poor_store_lacks(notebook, tmp_path, executed):
     store = StoreBuilder()
     store.experiment("base", ["base"], [0])
     store.experiment("average", ["code", "math"], [25, 25], {"alpha": 0.5}, layer="all", weights=[0.5, 0.5])
-    text, images = executed(store.write(tmp_path / "poor.h5"), monkeypatch)
-    assert "not drawn: the store lacks" in text and "not estimable**" in text
+    text, images = executed(notebook, store.write(tmp_path / "poor.h5"))
+    assert "The store lacks" in text and ("not estimable**" in text or "code has not been measured" in text)
 
 
-def test_it_is_kept_with_the_outputs_of_a_real_run():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    text, images = contents(notebook)
-    assert images == 7 and "sweep 'quickstart'" in text
-    assert not any("metadata" in c and "execution" in c.metadata for c in notebook.cells)  # nothing that changes with every run
+@pytest.mark.parametrize("notebook", [PAPER_STORY, OWN_MODELS], ids=lambda path: path.stem)
+def test_it_is_kept_with_the_outputs_of_a_real_run(notebook):
+    kept = nbformat.read(notebook, as_version=4)
+    text, images = contents(kept)
+    assert images >= 3 and images + text.count("*Not drawn: ") == figures_of(notebook) and "weep `quickstart`" in text
+    assert not any("metadata" in c and "execution" in c.metadata for c in kept.cells)  # nothing that changes with every run
+    assert "/results/quickstart.h5" not in text.replace("`results/", "").replace(" results/", ""), "a path of one machine"
 
 
 def test_the_readmes_findings_are_those_of_the_notebook():
-    text, _ = contents(nbformat.read(NOTEBOOK, as_version=4))
+    text, _ = contents(nbformat.read(PAPER_STORY, as_version=4))
     readme = (refresh.FOLDER.parent / "README.md").read_text()
     start, end = refresh.MARKERS
     section = readme.split(start)[1].split(end)[0]
-    for name, claim in findings.CLAIMS.items():
-        (verdict,) = [line for line in section.splitlines() if line.startswith(f"| ({name}) {claim} |")]
-        assert f"**({name}) {claim}: {verdict.split('**')[1]}**" in text
+    for claim in story.CLAIMS.values():
+        said = [line for line in section.splitlines() if line.startswith(f"| {claim} |")]
+        assert said and said[0] in text if f"| {claim} | **not estimable** |" not in text else not said and claim in section.split("need a richer sweep: ")[1]
 
 
 def test_the_section_for_the_readme_says_what_the_store_says(synthetic):
     section = refresh.findings_section(synthetic)
-    assert "| (b) interpolation first gains over the base, then loses again | **holds** |" in section and "3 seeds, degrees 0, 25, 100, 400" in section
+    assert f"| {findings.CLAIMS['b']} | **holds** |" in section and "3 seeds, degrees 0, 25, 100, 400" in section
     start, end = refresh.MARKERS
     assert refresh.with_section(f"a\n{start}old\n{end}\nb\n", section) == f"a\n{start}{section}{end}\nb\n"
 

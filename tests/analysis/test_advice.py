@@ -1,0 +1,146 @@
+"""What the notebook for one's own models says, on stores with known oddities; its commands and configs against the real program."""
+import re
+import shlex
+import tomllib
+
+import numpy as np
+import pytest
+
+import advice
+import cmsweep_reader
+import own_models
+import real_store
+import verdict
+from sweep import Missing, Sweep
+from synthetic_store import FAILED, StoreBuilder
+
+TEXT = np.sin(np.arange(64))
+
+
+def loaded(code=1.9, law=1.8, average=1.7, ensemble=1.9, own=1.0, **more):
+    """Two loaded specialists, judged on contracts and on code's own text; losses alike for all blocks but for small wobbles."""
+    store = StoreBuilder("loaded", blocks=2)
+
+    def add(method, members, loss, target="contracts", wobble=0, **options):
+        blocks = loss + TEXT + 0.01 * np.cos(np.arange(64) * wobble) * bool(wobble)
+        degrees = [0 if m == "base" else 100 for m in members]
+        store.experiment(method, members, degrees, options.pop("setting", {}), target=target, loss=loss, block_loss=list(blocks), **options)
+
+    for target, losses in (("contracts", (2.0, code, law)), ("code", (2.0, own, 2.1))):
+        for model, loss, wobble in zip(("base", "code", "law"), losses, (0, 1, 2)):
+            add("base" if model == "base" else "specialist", [model], loss, target, 0 if loss == 2.0 else wobble)
+    add("average", ["code", "law"], average, setting={"alpha": 0.5}, layer="all", wobble=3, weights=[0.5, 0.5])
+    add("ensemble_probabilities", ["code", "law"], ensemble, wobble=4, weights=[0.5, 0.5], flops_per_token=400.0)
+    for arguments in more.get("comparisons", ()):
+        store.comparison(*arguments)
+    return store
+
+
+@pytest.fixture
+def read(tmp_path):
+    def of(store):
+        path = store.write(tmp_path / "loaded.h5")
+        sweep = Sweep(path)
+        return path, sweep, advice.case(verdict.verdicts(sweep), target="contracts")
+    return of
+
+
+def remarks(read, store):
+    path, sweep, found = read(store)
+    return advice.remarks(sweep, found, cmsweep_reader.experiments(path, failed=True))
+
+
+def test_healthy_models_give_no_remark(read):
+    assert remarks(read, loaded()) == []
+    _, sweep, found = read(loaded())
+    rows = {row[0]: row[1:] for row in advice.health(sweep, found)}
+    assert rows["base"] == ["2.0000", "50.0%", "", ""]
+    assert rows["code at degree 100"][:2] == ["1.9000", "50.0%"]
+    assert rows["code at degree 100"][2].startswith("-0.09") and rows["code at degree 100"][3].endswith("n = 64 text blocks (on code)")
+    assert rows["law at degree 100"][3] == "", "its own text is no target of this sweep"
+
+
+def test_a_checkpoint_that_is_the_base_is_found_out(read):
+    (said,) = remarks(read, loaded(code=2.0))
+    assert said.startswith("code at degree 100 predicts exactly as the base does")
+
+
+def test_two_checkpoints_that_are_one_are_found_out(read):
+    store = loaded()
+    one, other = [row for row in store.rows["experiments"] if row["method"] == "specialist" and row["target"] == "contracts"]
+    other["loss"], other["block_loss"] = one["loss"], one["block_loss"]
+    assert "code at degree 100 and law at degree 100 predict exactly alike: are they one checkpoint?" in remarks(read, store)
+
+
+def test_a_specialist_that_lost_its_own_text_is_found_out(read):
+    (said,) = remarks(read, loaded(own=2.3))
+    assert said.startswith("code at degree 100 is certainly worse than the base on its own text, code (+0.3")
+
+
+def test_failures_and_gaps_are_said(read):
+    store = loaded()
+    store.experiment("slerp", ["code", "law"], [100, 100], {"alpha": 0.5}, target="contracts", status=FAILED, message="not finite", loss=np.nan)
+    store.rows["experiments"] = [row for row in store.rows["experiments"] if (row["pair"], row["target"]) != ("law", "contracts")]
+    said = remarks(read, store)
+    assert "law has not been measured on contracts (yet): is the sweep complete?" in said and "1 results of code+law failed: not finite" in said
+
+
+def test_where_the_similarity_stands(read):
+    bare = loaded(comparisons=[("code", 100, "law", 100, [[0.6, 0], [0, 0.5]])])
+    assert "No ceiling was measured" in advice.alike(read(bare)[2])
+    store = loaded(comparisons=[("code", 100, "law", 100, [[0.6, 0], [0, 0.5]])])
+    store.comparison("code", 100, "code", 100, [[0.9, 0], [0, 0.7]], seed=0, seed_b=1)
+    assert "from the null to the ceiling they are at 68.8%" in advice.alike(read(store)[2])  # 0.55 / 0.8
+    assert "were not compared" in advice.alike(read(loaded())[2])
+
+
+def test_the_next_step_is_that_of_the_verdict(read):
+    path, sweep, found = read(loaded())
+    said = advice.next_step("results/mine.h5", found, verdict.SettingText(sweep))
+    (average,) = sweep.experiments.query("method == 'average'")["id"]
+    assert found.word == "by parameters" and f"materialize results/mine.h5 {average} -o merged/code+law-average-100" in said
+    path, sweep, found = read(loaded(average=2.5))
+    (law,) = sweep.experiments.query("method == 'specialist' and pair == 'law' and target == 'contracts'")["id"]
+    said = advice.next_step("results/mine.h5", found, verdict.SettingText(sweep))
+    assert found.word == "not at all" and "keep **law**" in said and f"materialize results/mine.h5 {law} -o merged/law-specialist-100" in said
+    path, sweep, found = read(loaded(average=1.85, ensemble=1.5))
+    said = advice.next_step("results/mine.h5", found, verdict.SettingText(sweep))
+    assert found.word == "at the outputs" and "is no single network" in said and 'name = "ensemble_probabilities"' in said
+    assert "average, layer all, loses (-0.05" in said and "materialize" in said
+
+
+def test_options_say_gain_and_cost(read):
+    _, sweep, found = read(loaded(average=2.5))
+    rows = {row[0]: dict(zip(advice.OPTION_COLUMNS, row)) for row in advice.options(found, verdict.SettingText(sweep))}
+    assert rows["by parameters"]["certain?"] == "certainly loses" and rows["at the outputs"]["FLOPs"] == "2.00 x"
+
+
+def test_a_case_that_is_not_there_names_those_that_are(read):
+    _, sweep, _ = read(loaded())
+    with pytest.raises(Missing, match=r"a combination of law\+code on contracts at degree 7; there are: code\+law on contracts at degree 100"):
+        advice.case(verdict.verdicts(sweep), "law+code", "contracts", "7")
+    with pytest.raises(Missing, match="none yet"):
+        advice.case([])
+
+
+def test_the_command_writes_a_checkpoint_and_the_table_is_one_the_program_plans(real, tmp_path):
+    sweep = Sweep(real)
+    found = advice.case(verdict.verdicts(sweep))
+    option = next(o for o in found.options if o.family == "parameter")
+    program, *arguments = shlex.split(advice.materialize(real, option.entry, str(tmp_path / "merged")))
+    assert program == advice.PROGRAM
+    real_store.run(*arguments)
+    assert (tmp_path / "merged" / "model.safetensors").exists()
+    for option in found.options:
+        text = real_store.CONFIG.split("[[grid.method]]")[0] + advice.method_table(option.entry) + "\n[evaluate]\n" + real_store.CONFIG.split("[evaluate]\n")[1]
+        (real.parent / "one.toml").write_text(text)
+        assert tomllib.loads(text)["grid"]["method"][0]["name"] == option.method
+        said = real_store.run("plan", real.parent / "one.toml")
+        assert re.search(rf"(?m)^method .*\b{option.method}\b", said)
+        assert re.search(r"(?m)^setting +3 ", said), "base, specialist and this one"
+        assert re.search(r"(?m)^experiments +\d+ +(\d+) +\1 +0$", said), f"the store has every row of exactly this setting:\n{said}"
+
+
+def test_the_example_config_plans(tmp_path):
+    said = real_store.run("plan", own_models.write(tmp_path))
+    assert re.search(r"(?m)^pair +4 +base, code, law, code\+law$", said) and re.search(r"(?m)^target +3 +contracts, code, law$", said)
