@@ -1,0 +1,540 @@
+#!/usr/bin/python3
+"""The paper's experiments and their corrected versions on a store that configs/paper-small filled, beside the paper's own figures.
+
+The paper's figures are constants here, E1 to E12 as its code and notebooks give them (Pari, Jelassi and Agrawal, arXiv 2411.02207: losses
+in bfloat16, one seed); everything else is computed from the store. Each experiment names the differences that decide, signed so that
+the paper's direction is above zero: *same* if all lie there with their whole 95 % interval, *opposite* if all lie below, *in part* if
+some lie above, *not certain* else. Best settings are chosen on the select split, losses are those of the test split. Intervals are
+Student's t over paired seeds, or over text blocks where seeds change nothing.
+
+usage: paper.py STORE.h5 [-o README.md]      prints Markdown, or writes it between the markers of a page
+"""
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cmsweep_reader import StoreError
+from findings import Finding
+from intervals import Interval, mean_interval
+from sweep import Entry, Missing, Sweep, best, difference
+
+BEGIN, END = "<!-- findings: written by analysis/paper.py -->", "<!-- end of findings -->"
+TARGET = "doctest"
+LONG, SHORT, CONSTANT, MIXED, FULL = ("code+math", "code-short+math-short", "code-constant+math-constant", "code-mix+math-mix", "code-all+math-all")
+EARLY, LATE = 200, 1600   # of 1,750 steps, as the paper's 1k and 8k of 8,750
+END_OF_SHORT = 500        # as the paper's separate runs of 2,500
+FIRST = 20                # the first degree at which similarity is measured with enough rows
+DENSE = {"span": 1, "top_k": "all", "scope": "per_layer", "include_base": False}
+MIDDLE = 2                # of 4 blocks, as the paper's block 6 of 12
+CODE_MODELS = ("code-short", "code-short#1", "code-short#2", "code-mix", "code-all")
+FOUR = ("code-short", "math-short", "prose-short", "formal-short")
+
+SAME, OPPOSITE, PART, UNCERTAIN, UNKNOWN, PLOTS = "same", "opposite", "in part", "not certain", "not estimable", "plots only"
+
+
+@dataclass
+class Result(Finding):
+    """One experiment: `measured` lists all differences, `decisive` those that decide."""
+    title: str = ""
+    paper: str = ""                                 # its figures
+    said: list = field(default_factory=list)        # losses and the like, in words
+    decisive: list = field(default_factory=list)
+
+    def decide(self, what, interval):
+        self.decisive.append(interval)
+        return self.add(what, interval)
+
+
+def direction(intervals):
+    if not intervals or any(i.n == 0 or not np.isfinite(i.low) for i in intervals):
+        return UNKNOWN
+    above, below = sum(i.above_zero for i in intervals), sum(i.below_zero for i in intervals)
+    if above == len(intervals):
+        return SAME
+    if below == len(intervals):
+        return OPPOSITE
+    return PART if above else UNCERTAIN if not below else f"{OPPOSITE}, in part"
+
+
+class Store:
+    """The store's rows by what the experiments call them. Everything raises Missing where there is nothing."""
+
+    def __init__(self, paths):
+        self.sweep = Sweep(paths, outside_plan=True)
+        self.data = self.sweep.comparisons
+
+    def rows(self, pair, degree, method, target=TARGET, **parameters):
+        df = self.sweep.experiments
+        keep = (df["method"] == method) & (df["target"] == target) & (df["degree"] == degree).fillna(False).astype(bool)
+        for name, value in parameters.items():
+            if name not in df:
+                raise Missing(f"{method} with {name}")
+            keep &= value(df[name]) if callable(value) else df[name] == value
+        of_pair = df[keep & (df["pair"] == pair)]
+        if of_pair.empty and degree == 0:
+            # All specialists are the base there: rows of one id stay in the store under the name that a config last gave them.
+            of_pair = df[keep & (df["pair"].astype(str).str.count(r"\+") == pair.count("+"))]
+            of_pair = of_pair[of_pair["pair"] == of_pair["pair"].iloc[0]] if len(of_pair) else of_pair
+        if of_pair.empty:
+            raise Missing(f"{method} of {pair} at degree {degree} on {target}" + (f" with {sorted(parameters)}" if parameters else ""))
+        return of_pair
+
+    def best(self, pair, degree, method, target=TARGET, **parameters) -> Entry:
+        return best(self.sweep.entries(self.rows(pair, degree, method, target, **parameters)))
+
+    def only(self, pair, degree, method, target=TARGET, **parameters) -> Entry:
+        entries = self.sweep.entries(self.rows(pair, degree, method, target, **parameters))
+        if len(entries) > 1:
+            raise Missing(f"one setting of {method} of {pair} at degree {degree}: there are {len(entries)}")
+        return entries[0]
+
+    def route(self, pair, degree, **parameters):
+        return self.only(pair, degree, "route", **{**DENSE, **parameters})
+
+    def inside(self, pair, degree, method="interpolate_features"):
+        """The best true mixture of two members."""
+        return self.best(pair, degree, method, alpha=lambda alpha: (alpha > 0) & (alpha < 1))
+
+    def parent(self, pair, degree):
+        """The better member."""
+        return best([self.sweep.specialist(name, degree, TARGET) for name in pair.split("+")])
+
+    def similarity(self, metric, probe, a, b, degree, against="pair", block=None, name="value"):
+        """Per seed: similarity of two models alike in degree, of a block or the mean over the blocks."""
+        d = self.data
+        keep = ((d["metric"].values == metric) & (d["probe"].values == probe) & (d["model_a"].values == a) & (d["model_b"].values == b)
+                & (d["degree_a"].values == degree) & (d["against"].values == against))
+        if against == "pair":
+            keep &= d["degree_b"].values == degree
+        rows = np.flatnonzero(keep)
+        if not len(rows):
+            raise Missing(f"{metric} of {a} and {b} at degree {degree} on {probe}")
+        rows = rows[np.argsort(d["seed"].values[rows], kind="stable")]
+        diagonal = np.array([np.diagonal(d[name].values[row]) for row in rows])
+        return diagonal[:, block] if block is not None else np.nanmean(diagonal, axis=1)
+
+    def ceiling(self, metric, probe, models, degree):
+        """Per seed: the same specialists under another seed, mean over specialists, other seeds and blocks."""
+        d = self.data
+        keep = ((d["metric"].values == metric) & (d["probe"].values == probe) & np.isin(d["model_a"].values, models)
+                & (d["degree_a"].values == degree) & (d["against"].values == "seeds"))
+        rows = np.flatnonzero(keep)
+        if not len(rows):
+            raise Missing(f"{metric} of {' and '.join(models)} under two seeds at degree {degree} on {probe}")
+        values = {}
+        for row in rows:
+            for seed in (d["seed"].values[row], d["seed_b"].values[row]):
+                values.setdefault(int(seed), []).append(np.nanmean(np.diagonal(d["value"].values[row])))
+        return np.array([np.mean(values[seed]) for seed in sorted(values)])
+
+
+def show(entry: Entry, what):
+    """"best at alpha 0.5: 1.990": the test loss, mean over the seeds."""
+    return f"{what} {entry.loss:.3f}"
+
+
+def at_alpha(entry):
+    return f"at alpha {entry['alpha']:g}"
+
+
+def mean_of(values, over="seeds"):
+    return f"{mean_interval(values, over).mean:.3f}"
+
+
+# ---- the paper's experiments
+
+EXPERIMENTS, CORRECTED = {}, {}
+
+
+def experiment(name, title, paper, registry=EXPERIMENTS):
+    def register(function):
+        registry[name] = (title, paper, function)
+        return function
+    return register
+
+
+def corrected(name, title):
+    return experiment(name, title, "", CORRECTED)
+
+
+@experiment("E1", "specialists go on learning their own text", "code 0.876 @1k, 0.684 @8k; math 0.846, 0.610")
+def specialists(store, found):
+    for name in ("code", "math"):
+        early, late = (store.sweep.specialist(name, degree, name) for degree in (EARLY, LATE))
+        found.said.append(f"{name} {early.loss:.3f} @{EARLY}, {late.loss:.3f} @{LATE}")
+        found.decide(f"{name} on its own text, degree {EARLY} minus {LATE}", difference(early, late))
+    for name, other in (("code", "math"), ("math", "code")):
+        found.add(f"{name} on {other} minus the base there, degree {LATE}", difference(store.sweep.specialist(name, LATE, other), store.sweep.base(other)))
+
+
+@experiment("E2", "features interpolated halfway do better than both parents", "1k: 2.0 → 1.625 @0.5 → 2.0; 8k: 2.73 → 1.72 @0.6 → 2.03")
+def interpolation(store, found):
+    for degree in (EARLY, LATE):
+        mixed, parent = store.inside(LONG, degree), store.parent(LONG, degree)
+        ends = [store.sweep.specialist(name, degree, TARGET).loss for name in ("math", "code")]
+        found.said.append(f"@{degree}: {ends[0]:.3f} → {mixed.loss:.3f} @{mixed['alpha']:g} → {ends[1]:.3f}")
+        found.decide(f"better parent minus best mixture, degree {degree}", difference(parent, mixed))
+
+
+@experiment("E3", "the best mixture first gains with the degree, then loses", "2.016 → 1.656 @90, 1.680 @100; 1.625 @1k, 1.719 @8k: a minimum between")
+def bowl(store, found, pair=LONG):
+    degrees = [d for d in store.sweep.degrees(pair, TARGET) if d > 0]
+    at = {d: store.best(pair, d, "interpolate_features", alpha=lambda alpha: (alpha > 0.35) & (alpha < 0.65)) for d in degrees}
+    if len(at) < 3:
+        raise Missing(f"mixtures of {pair} at three degrees")
+    lowest, last = min(at, key=lambda d: at[d].loss_select), degrees[-1]
+    found.said.append("; ".join(f"{at[d].loss:.3f} @{d}" for d in degrees) + f"; base {store.sweep.base(TARGET).loss:.3f}; lowest @{lowest}")
+    found.add(f"base minus best mixture, degree {lowest}", difference(store.sweep.base(TARGET), at[lowest]))
+    before = lowest if lowest != last else degrees[-2]
+    found.decide(f"best mixture at degree {last} minus degree {before}", difference(at[last], at[before]))
+
+
+@experiment("E4", "biased linear CKA of the middle block falls with the degree", "0.979 @10, 0.971 @100, flat between; elsewhere 0.45–0.76 over 500–8,500")
+def biased_similarity(store, found):
+    value = {d: store.similarity("cka_linear", "manual-n16", "code", "math", d, block=MIDDLE) for d in (2, FIRST, EARLY, LATE)}
+    null = store.similarity("cka_linear", "manual-n16", "code", "math", LATE, block=MIDDLE, name="null_mean")
+    found.said.append(", ".join(f"{mean_of(v)} @{d}" for d, v in value.items()) + f"; independent features would give {mean_of(null)}")
+    found.decide(f"degree 2 minus degree {LATE}", mean_interval(value[2] - value[LATE], "seeds"))
+    found.add(f"degree 2 minus degree {FIRST}", mean_interval(value[2] - value[FIRST], "seeds"))
+
+
+@experiment("E5", "parameters averaged, linearly and on the sphere", PLOTS)
+def averages(store, found):
+    linear, sphere = (store.inside(SHORT, END_OF_SHORT, method) for method in ("average", "slerp"))
+    found.said.append(f"{show(linear, 'average')} {at_alpha(linear)}; {show(sphere, 'slerp')} {at_alpha(sphere)}; better parent {store.parent(SHORT, END_OF_SHORT).loss:.3f}")
+    found.add("better parent minus best average", difference(store.parent(SHORT, END_OF_SHORT), linear))
+    found.add("best average minus best slerp", difference(linear, sphere))
+
+
+@experiment("E6", "routing does better than interpolating, and no better later than early", "1.328 @1k, 1.344 @8k (interpolating: 1.625, 1.719)")
+def routing(store, found):
+    routed = {d: store.route(LONG, d) for d in (EARLY, LATE)}
+    found.said.append(", ".join(f"{e.loss:.3f} @{d}" for d, e in routed.items()))
+    for degree, entry in routed.items():
+        found.decide(f"best mixture minus routing, degree {degree}", difference(store.inside(LONG, degree), entry))
+    found.decide(f"routing at degree {LATE} minus degree {EARLY}", difference(routed[LATE], routed[EARLY]))
+
+
+@experiment("E7", "the wider the span of routing, the better", "span 1, 2, 3, 4: 1.313, 1.203, 1.172, 1.164")
+def span(store, found):
+    routed = {k: store.route(SHORT, END_OF_SHORT, span=k) for k in (1, 2, 3, 4)}
+    found.said.append("span 1, 2, 3, 4: " + ", ".join(f"{e.loss:.3f}" for e in routed.values()))
+    for k in (2, 3, 4):
+        found.decide(f"span {k - 1} minus span {k}", difference(routed[k - 1], routed[k]))
+
+
+@experiment("E8", "one router for all blocks; the base as one more expert", PLOTS)
+def variants(store, found):
+    plain = store.route(SHORT, END_OF_SHORT)
+    single, based = store.route(SHORT, END_OF_SHORT, scope="single"), store.route(SHORT, END_OF_SHORT, include_base=True)
+    found.said.append(f"{show(plain, 'a router a block')}; {show(single, 'one router')}; {show(based, 'with the base')}")
+    found.add("one router minus a router a block", difference(single, plain))
+    found.add("without the base minus with it", difference(plain, based))
+
+
+@experiment("E9", "with datamix, routing does no better", "1.352 with it, 1.328 and 1.344 (E6) without")
+def datamix(store, found):
+    mixed, plain = store.route(MIXED, END_OF_SHORT), store.route(SHORT, END_OF_SHORT)
+    found.said.append(f"{mixed.loss:.3f} with it, {plain.loss:.3f} without")
+    found.decide("routing with datamix minus without", difference(mixed, plain))
+    found.add("best mixture with datamix minus without", difference(store.inside(MIXED, END_OF_SHORT), store.inside(SHORT, END_OF_SHORT)))
+    alike = [store.similarity("cka_debiased", TARGET, *pair.split("+"), END_OF_SHORT) for pair in (MIXED, SHORT)]
+    found.add("debiased CKA of the members with datamix minus without", mean_interval(alike[0] - alike[1], "seeds"))
+
+
+@experiment("E10", "the base fine-tuned on the target, at the paper's learning rate", PLOTS)
+def target_text(store, found):
+    tuned, routed = store.best(LONG, LATE, "finetune_target", learning_rate=8e-5), store.route(LONG, LATE)
+    found.said.append(f"{show(tuned, 'fine-tuned')} ({int(tuned['target_tokens']):,} tokens); {show(routed, 'routing')} ({int(routed['target_tokens']):,})")
+    found.add(f"fine-tuned on the target minus routing, degree {LATE}", difference(tuned, routed))
+
+
+@experiment("E11", "models of one kind are more alike, and mix with less loss", PLOTS)
+def many_models(store, found, metric="cka_linear", probe="manual-n16"):
+    same = list(itertools.combinations(CODE_MODELS, 2))
+    other = [(name, "math-short") for name in CODE_MODELS]
+    gap = {pair: merge_gap(store, pair, END_OF_SHORT) for pair in same + other}
+    alike = {pair: store.similarity(metric, probe, *pair, END_OF_SHORT) for pair in same + other}
+    within, across = (np.mean([alike[p] for p in pairs], axis=0) for pairs in (same, other))
+    found.said.append(f"similarity {mean_of(within)} within code, {mean_of(across)} with mathematics; {len(same)} and {len(other)} pairs")
+    found.add("similarity within code minus with mathematics", mean_interval(within - across, "seeds"))
+    found.add("merge gap with mathematics minus within code", mean_interval(np.mean([gap[p] for p in other], axis=0) - np.mean([gap[p] for p in same], axis=0), "seeds"))
+    r, p = within_degree_correlation([({p: v.mean() for p, v in alike.items()}, {p: v.mean() for p, v in gap.items()})])
+    found.said.append(f"correlation of similarity and merge gap over {len(gap)} pairs {r:+.2f}, Mantel p {p:.3f}")
+
+
+@experiment("E12", "a block is most like the same block, then its neighbours, of the other model", PLOTS)
+def neighbours(store, found, metric="cka_linear"):
+    d = store.data
+    rows = np.flatnonzero((d["metric"].values == metric) & (d["probe"].values == "manual") & (d["model_a"].values == "code") & (d["model_b"].values == "math")
+                          & (d["degree_a"].values == LATE) & (d["against"].values == "pair"))
+    if not len(rows):
+        raise Missing(f"{metric} of code and math at degree {LATE} on manual")
+    matrices = d["value"].values[rows]
+    distance = np.abs(np.subtract.outer(*[np.arange(matrices.shape[1])] * 2))
+    means = [np.nanmean(matrices[:, distance == k], axis=1) for k in range(matrices.shape[1])]
+    found.said.append("mean similarity by distance of the blocks: " + ", ".join(f"{k}: {mean_of(v)}" for k, v in enumerate(means)))
+    found.add("same block minus neighbours", mean_interval(means[0] - means[1], "seeds"))
+    found.add("neighbours minus blocks two apart", mean_interval(means[1] - means[2], "seeds"))
+
+
+# ---- the corrected versions
+
+@corrected("similarity", "specialising lowers similarity: debiased, n = 256 at p = 96, mean of the blocks")
+def debiased_similarity(store, found):
+    for probe in (TARGET, "manual"):
+        value = {d: store.similarity("cka_debiased", probe, "code", "math", d) for d in (FIRST, EARLY, LATE)}
+        found.said.append(f"{probe}: " + ", ".join(f"{mean_of(v)} @{d}" for d, v in value.items()) + "; null 0")
+        found.decide(f"{probe}: degree {FIRST} minus degree {LATE}", mean_interval(value[FIRST] - value[LATE], "seeds"))
+        found.decide(f"{probe}: same specialist under another seed minus the pair, degree {LATE}",
+                     mean_interval(store.ceiling("cka_debiased", probe, ["code", "math"], LATE) - value[LATE], "seeds"))
+
+
+@corrected("constant rate", "the best mixture loses again, where the degree alone changes")
+def constant_rate(store, found):
+    bowl(store, found, CONSTANT)
+
+
+@corrected("controls of routing", "routing beats fixed weights learned from the same text, and owes its gain to the specialists")
+def controls(store, found):
+    base, nothing = store.sweep.base(TARGET), store.route(LONG, 0)
+    found.add("routing's gain over the base at degree 0, where there is nothing to combine", difference(base, nothing))
+    for degree in (EARLY, LATE):
+        routed, learned = store.route(LONG, degree), store.only(LONG, degree, "learned_average")
+        found.said.append(f"@{degree}: {show(routed, 'routing')}, {show(learned, 'learned average')}, {show(store.inside(LONG, degree), 'best mixture')}, "
+                          + show(store.route(LONG, degree, top_k=1), "top-1"))
+        found.decide(f"learned average minus routing, degree {degree}", difference(learned, routed))
+        found.decide(f"routing at degree 0 minus degree {degree}", difference(nothing, routed))
+        found.add(f"top-1 minus dense, degree {degree}", difference(store.route(LONG, degree, top_k=1), routed))
+
+
+@corrected("output space", "meeting at the outputs does better than meeting inside")
+def output_space(store, found):
+    for degree in (EARLY, LATE):
+        outputs = {m: store.only(LONG, degree, m) for m in ("ensemble_probabilities", "ensemble_logits", "route_tokens", "select_model")}
+        found.said.append(f"@{degree}: " + ", ".join(show(e, m) for m, e in outputs.items()))
+        untrained = best([outputs["ensemble_probabilities"], outputs["ensemble_logits"]])
+        found.decide(f"untrained: best mixture of features minus best ensemble, degree {degree}", difference(store.inside(LONG, degree), untrained))
+        found.decide(f"trained: routing inside minus route_tokens, degree {degree}", difference(store.route(LONG, degree), outputs["route_tokens"]))
+
+
+@corrected("span at equal FLOPs", "a wider span does better with two experts a token")
+def equal_flops(store, found):
+    for degree in (0, END_OF_SHORT):
+        one = store.route(SHORT, degree)
+        two = {k: store.route(SHORT, degree, span=k, top_k=2, renormalise=True) for k in (2, 3)}
+        wide = {k: store.route(SHORT, degree, span=k) for k in (2, 3)}
+        found.said.append(f"@{degree}: span 1 {one.loss:.3f}; dense span 2, 3: " + ", ".join(f"{e.loss:.3f}" for e in wide.values())
+                          + "; two of span 2, 3: " + ", ".join(f"{e.loss:.3f}" for e in two.values()))
+        for k, entry in two.items():
+            add = found.decide if degree else found.add
+            add(f"span 1 minus two experts of span {k}, degree {degree}", difference(one, entry))
+        for k, entry in wide.items():
+            found.add(f"span 1 minus dense span {k} (k times the MLPs), degree {degree}", difference(one, entry))
+
+
+@corrected("span at equal experts", "neighbouring blocks are better experts than the same block of other seeds")
+def equal_experts(store, found):
+    for k in (2, 3):
+        twins = "+".join(name + (f"#{i}" if i else "") for i in range(k) for name in SHORT.split("+"))
+        same, wide = store.route(twins, END_OF_SHORT), store.route(SHORT, END_OF_SHORT, span=k)
+        found.said.append(f"{2 * k} experts: {same.loss:.3f} of one block, {wide.loss:.3f} of {k} blocks")
+        found.decide(f"{2 * k} experts of one block minus of {k} neighbouring ones, degree {END_OF_SHORT}", difference(same, wide))
+
+
+@corrected("fair references", "routing beats the base trained on as much target text, and one model trained on both corpora")
+def references(store, found):
+    routed = store.route(SHORT, END_OF_SHORT)
+    tuned, joint = store.best(SHORT, END_OF_SHORT, "finetune_target"), store.best(SHORT, END_OF_SHORT, "joint")
+    found.said.append(f"{show(routed, 'routing')}, {show(tuned, 'fine-tuned on the target at 8e-4')}, {show(joint, 'joint')}")
+    found.decide("fine-tuned on the target minus routing", difference(tuned, routed))
+    found.decide("joint minus routing", difference(joint, routed))
+
+
+@corrected("everything trained", "full-parameter specialists are less alike and mix worse than those of MLPs alone")
+def full_parameters(store, found):
+    alike = {pair: store.similarity("cka_debiased", TARGET, *pair.split("+"), END_OF_SHORT) for pair in (SHORT, FULL)}
+    loss = {pair: store.inside(pair, END_OF_SHORT, "average") for pair in (SHORT, FULL)}
+    found.said.append("; ".join(f"{pair}: CKA {mean_of(alike[pair])}, better parent {store.parent(pair, END_OF_SHORT).loss:.3f}, {show(loss[pair], 'average')}" for pair in loss))
+    found.decide("debiased CKA, MLPs alone minus everything", mean_interval(alike[SHORT] - alike[FULL], "seeds"))
+    gain = {pair: (store.parent(pair, END_OF_SHORT).rows.set_index("seed")["loss"] - loss[pair].rows.set_index("seed")["loss"]) for pair in loss}
+    found.decide("gain of the best average over the better parent, MLPs alone minus everything", mean_interval(gain[SHORT] - gain[FULL], "seeds"))
+
+
+@corrected("barrier", "aligning units lowers the barrier between the specialists")
+def barriers(store, found):
+    for pair, degree in ((LONG, EARLY), (LONG, LATE), (FULL, END_OF_SHORT)):
+        before, after = (barrier(store, pair, degree, method) for method in ("average", "rebasin"))
+        found.said.append(f"{pair} @{degree}: {mean_of(before)} before, {mean_of(after)} after")
+        found.decide(f"{pair}, degree {degree}: barrier before minus after alignment", mean_interval(before - after, "seeds"))
+        found.add(f"{pair}, degree {degree}: highest point above the chord", mean_interval(before, "seeds"))
+
+
+@corrected("prediction", "the more alike two specialists are, the less merging loses (all pairs of four)")
+def prediction(store, found):
+    degrees, pairs = (50, 200, 500), list(itertools.combinations(FOUR, 2))
+    alike = {d: {p: store.similarity("cka_debiased", TARGET, *p, d) for p in pairs} for d in degrees}
+    gap = {d: {p: merge_gap(store, p, d) for p in pairs} for d in degrees}
+    seeds = range(len(alike[degrees[0]][pairs[0]]))
+    by_seed = [within_degree_correlation([({p: v[s] for p, v in alike[d].items()}, {p: v[s] for p, v in gap[d].items()}) for d in degrees])[0] for s in seeds]
+    r, p = within_degree_correlation([({p: v.mean() for p, v in alike[d].items()}, {p: v.mean() for p, v in gap[d].items()}) for d in degrees])
+    found.said.append(f"{len(pairs)} pairs, {len(degrees)} degrees: correlation within degree {r:+.2f}, Mantel p {p:.3f} (at least {1 / 24:.3f} with four labels)")
+    found.decide("minus the correlation of similarity and merge gap, within degree", mean_interval([-x for x in by_seed], "seeds"))
+
+
+@corrected("retention", "a mixture keeps what its members learned of their own text")
+def retention(store, found):
+    for degree in (50, END_OF_SHORT):
+        lost, left = [], []
+        for a, b in itertools.combinations(FOUR, 2):
+            for name in (a, b):
+                corpus = name.removesuffix("-short")
+                mixed = store.only(f"{a}+{b}", degree, "interpolate_features", corpus).rows.set_index("seed")["loss"]
+                lost.append(mixed - store.sweep.specialist(name, degree, corpus).rows.set_index("seed")["loss"])
+                left.append(store.sweep.base(corpus).rows.set_index("seed")["loss"] - mixed)
+        found.add(f"mixture minus the specialist on its own text, mean of the pairs, degree {degree}", mean_interval(sum(lost) / len(lost), "seeds"))
+        found.decide(f"base minus mixture on the members' own text, mean of the pairs, degree {degree}", mean_interval(sum(left) / len(left), "seeds"))
+
+
+# ---- what they share
+
+def merge_gap(store, pair, degree):
+    """Per seed: loss of the mixture at alpha 0.5 minus the mean of the parents' losses."""
+    mixed = store.only("+".join(pair), degree, "interpolate_features", alpha=0.5).rows.set_index("seed")["loss"]
+    parents = [store.sweep.specialist(name, degree, TARGET).rows.set_index("seed")["loss"] for name in pair]
+    return (mixed - sum(parents) / len(parents)).sort_index().to_numpy()
+
+
+def barrier(store, pair, degree, method):
+    """Per seed: the highest point of the losses along alpha above the chord between its ends; 0 where none is above."""
+    rows = store.rows(pair, degree, method)
+    table = rows.pivot_table(index="alpha", columns="seed", values="loss", observed=True).sort_index()
+    if not {0.0, 1.0} <= set(table.index):
+        raise Missing(f"{method} of {pair} at both ends of alpha")
+    alpha = table.index.to_numpy()[:, None]
+    chord = alpha * table.loc[1.0].to_numpy() + (1 - alpha) * table.loc[0.0].to_numpy()
+    return (table.to_numpy() - chord).max(axis=0)
+
+
+def within_degree_correlation(tables):
+    """Pearson's correlation of two quantities of pairs, both centred within each table (a degree), and Mantel's p: the share of
+    the relabellings of the models, the same in every table, whose correlation is as far from zero."""
+    models = sorted({name for pair in tables[0][0] for name in pair})
+
+    def correlation(rename):
+        x, y = [], []
+        for first, second in tables:
+            moved = {frozenset(rename[name] for name in pair): value for pair, value in second.items()}
+            kept = [pair for pair in first if frozenset(pair) in moved]
+            x += list(np.subtract([first[p] for p in kept], np.mean([first[p] for p in kept])))
+            y += list(np.subtract([moved[frozenset(p)] for p in kept], np.mean([moved[frozenset(p)] for p in kept])))
+        return float(np.corrcoef(x, y)[0, 1])
+
+    observed = correlation({name: name for name in models})
+    relabelled = [correlation(dict(zip(models, order))) for order in itertools.permutations(models)]
+    return observed, float(np.mean(np.abs(relabelled) >= abs(observed) - 1e-12))
+
+
+def results(paths, registry=None) -> list[Result]:
+    """All experiments, or those of one registry."""
+    store = Store(paths)
+    found = []
+    for name, (title, paper, measure) in (registry or {**EXPERIMENTS, **CORRECTED}).items():
+        result = Result(name, LONG, TARGET, title=title, paper=paper)
+        try:
+            measure(store, result)
+            result.verdict = PLOTS if paper == PLOTS else direction(result.decisive)
+        except Missing as lack:
+            result.verdict, result.reason = UNKNOWN, f"the store lacks {lack}"
+        found.append(result)
+    return found
+
+
+CONCLUSIONS = (
+    ("Specialising makes the members' features less alike.", ("similarity",)),
+    ("Mixing features gains while specialists are young.", ("E2",)),
+    ("Mixing fails as they specialise further: its loss has a minimum in the degree.", ("E3", "constant rate")),
+    ("Routing does better than mixing with fixed weights, and its gain comes from the specialists.", ("controls of routing",)),
+    ("Routing does not profit from more specialisation.", ("E6",)),
+    ("Routing over neighbouring blocks does better.", ("E7", "span at equal FLOPs", "span at equal experts")),
+    ("Models should meet at their outputs, not inside.", ("output space",)),
+    ("How alike the members are predicts what merging loses.", ("prediction",)),
+)
+"""The paper's conclusions, and the experiments here that decide each."""
+
+JUDGEMENTS = {SAME: "holds", OPPOSITE: "does not hold, the opposite does", PART: "holds in part", UNCERTAIN: "not certain", UNKNOWN: "not estimable",
+              f"{OPPOSITE}, in part": "does not hold, in part the opposite does"}
+
+
+def conclusion(found, names):
+    """In words. A conclusion that its plain experiment supports and a corrected one does not is confounded."""
+    verdicts = {name: found[name].verdict for name in names}
+    if all(v == SAME for v in verdicts.values()):
+        return "holds here"
+    if UNKNOWN in verdicts.values():
+        return "not estimable: " + ", ".join(name for name, v in verdicts.items() if v == UNKNOWN)
+    plain, checks = verdicts[names[0]], [verdicts[name] for name in names[1:]]
+    if plain == SAME and checks:
+        return "confounded: " + ", ".join(f"{name}: {JUDGEMENTS[v]}" for name, v in verdicts.items())
+    return "; ".join(f"{name}: {JUDGEMENTS[v]}" if checks else JUDGEMENTS[v] + " here" for name, v in verdicts.items())
+
+
+def cell(lines):
+    return "<br>".join(line.replace("|", "\\|") for line in lines)
+
+
+def differences(result):
+    decisive = [id(i) for i in result.decisive]
+    return [("**" if id(i) in decisive else "") + what + ("**" if id(i) in decisive else "") + ": " + i.text() for what, i in result.measured]
+
+
+def markdown(paths) -> str:
+    """Three tables: conclusions, experiments, corrected versions."""
+    everything = results(paths)
+    found = {r.name: r for r in everything}
+    lines = ["### The paper's conclusions here", "", "| conclusion of the paper | here | decided by |", "|---|---|---|"]
+    lines += [f"| {text} | **{conclusion(found, names)}** | {', '.join(names)} |" for text, names in CONCLUSIONS]
+    lines += ["", "### Its experiments", "", "| | the paper finds | its figures | here, loss in nats per byte | differences (in bold: those that decide) | direction |", "|---|---|---|---|---|---|"]
+    for r in everything:
+        if r.name in EXPERIMENTS:
+            lines.append(f"| {r.name} | {r.title} | {r.paper} | {cell(r.said)} | {cell(differences(r) or [r.reason])} | **{r.verdict}** |")
+    lines += ["", "### The corrected versions", "", "| | asked | here | differences (in bold: those that decide) | |", "|---|---|---|---|---|"]
+    for r in everything:
+        if r.name in CORRECTED:
+            lines.append(f"| {r.name} | {r.title} | {cell(r.said)} | {cell(differences(r) or [r.reason])} | **{JUDGEMENTS[r.verdict]}** |")
+    return "\n".join(lines)
+
+
+def write_into(page: Path, text: str):
+    """Puts the text between the markers of the page."""
+    old = page.read_text(encoding="utf-8")
+    if BEGIN not in old or END not in old:
+        raise ValueError(f"{page}: expected the lines {BEGIN} and {END}")
+    page.write_text(old[:old.index(BEGIN)] + BEGIN + "\n" + text + "\n" + old[old.index(END):], encoding="utf-8")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="The paper's experiments on the store of configs/paper-small, beside the paper's figures.")
+    parser.add_argument("stores", nargs="+", metavar="STORE.h5")
+    parser.add_argument("-o", "--output", metavar="PAGE.md", type=Path)
+    options = parser.parse_args(arguments)
+    try:
+        text = markdown(options.stores)
+        if options.output:
+            write_into(options.output, text)
+        else:
+            print(text)
+    except (StoreError, ValueError, OSError) as error:
+        print(f"paper.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
