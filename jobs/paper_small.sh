@@ -22,3 +22,14 @@ for config in "${configs[@]}"; do
   printf '\n== %s (%d s)\n' "$config" "$SECONDS"
   mpirun "${root[@]}" --oversubscribe -n "$ranks" "$program" "configs/paper-small/$config.toml"
 done
+
+printf '\n== table and figures (%d s)\n' "$SECONDS"
+page=analysis/paper-small
+"$program" verify results/paper-small.h5
+h5repack -m 1024 -f GZIP=6 results/paper-small.h5 "$page/paper-small.h5.new"
+mv "$page/paper-small.h5.new" "$page/paper-small.h5"
+/usr/bin/python3 analysis/paper.py "$page/paper-small.h5" -o "$page/README.md"
+/usr/bin/python3 analysis/figures.py --outside-plan "$page/paper-small.h5" -o results/paper-small-figures
+echo "store:   $PWD/results/paper-small.h5, compact: $PWD/$page/paper-small.h5"
+echo "table:   $PWD/$page/README.md"
+echo "figures: $PWD/results/paper-small-figures"

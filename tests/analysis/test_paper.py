@@ -1,0 +1,157 @@
+"""The table of the paper's experiments: on numbers that are known, on the committed store, and the committed page against it."""
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import paper
+from intervals import Interval
+from synthetic_store import StoreBuilder
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "analysis" / "paper-small"
+STORE = FOLDER / "paper-small.h5"
+SETTING = {"span": 1, "top_k": "all", "scope": "per_layer", "include_base": False, "renormalise": False}
+
+
+def interval(low, high, n=3):
+    return Interval((low + high) / 2, low, high, n, "seeds")
+
+
+def interpolated(early, late, routed):
+    """A store with E2, E3 and E6 alone: losses of the best mixture and of routing at the two degrees; parents lose 2.5."""
+    store = StoreBuilder()
+    for seed in range(3):
+        store.experiment("base", ["base"], [0], seed=seed, loss=2.2, weights=[1.0], id="0" * 32)
+        for degree, loss in {50: (early + late) / 2 + 0.2, paper.EARLY: early, paper.LATE: late}.items():
+            for name in ("code", "math"):
+                store.experiment("specialist", [name], [degree], seed=seed, loss=2.5 + 0.001 * seed, weights=[1.0])
+            for alpha in (0.0, 0.4, 0.5, 1.0):
+                value = loss + 0.002 * seed + (0.01 if alpha == 0.4 else 0)
+                store.experiment("interpolate_features", ["code", "math"], [degree] * 2, {"alpha": alpha, "site": "mlp"}, seed, layer="all", loss=value,
+                                 weights=[alpha, 1 - alpha])
+        for degree, loss in zip((paper.EARLY, paper.LATE), routed):
+            store.experiment("route", ["code", "math"], [degree] * 2, SETTING, seed, layer="all", loss=loss - 0.001 * seed)
+    return store
+
+
+def by_name(path):
+    return {r.name: r for r in paper.results(path)}
+
+
+def test_the_paper_s_direction_is_found_where_it_was_built_in(tmp_path):
+    found = by_name(interpolated(1.6, 1.7, (1.3, 1.35)).write(tmp_path / "same.h5"))
+    assert {found[name].verdict for name in ("E2", "E3", "E6")} == {paper.SAME}
+    measured = dict(found["E3"].measured)
+    assert measured["best mixture at degree 1600 minus degree 200"].mean == pytest.approx(0.1)
+    assert measured["base minus best mixture, degree 200"].mean == pytest.approx(2.2 - 1.602)
+    assert dict(found["E6"].measured)["best mixture minus routing, degree 1600"].mean == pytest.approx(1.702 - 1.349)
+    assert found["E2"].said == ["@200: 2.501 → 1.602 @0.5 → 2.501", "@1600: 2.501 → 1.702 @0.5 → 2.501"]
+    assert found["E7"].verdict == paper.UNKNOWN and "span" in found["E7"].reason, "what the store lacks is said"
+
+
+def test_the_opposite_is_found_too(tmp_path):
+    found = by_name(interpolated(2.6, 2.55, (2.8, 2.7)).write(tmp_path / "opposite.h5"))
+    assert {found[name].verdict for name in ("E2", "E3", "E6")} == {paper.OPPOSITE}
+    found = by_name(interpolated(1.7, 1.6, (1.3, 1.2)).write(tmp_path / "part.h5"))
+    assert found["E6"].verdict == paper.PART and found["E3"].verdict == paper.OPPOSITE
+
+
+def test_degree_0_is_found_under_another_pair_of_as_many_members(tmp_path):
+    store = StoreBuilder(members=3)
+    store.experiment("route", ["code-short", "math-short"], [0, 0], SETTING, layer="all", loss=1.5)
+    store.experiment("route", ["a", "b", "c"], [0, 0, 0], SETTING, layer="all", loss=1.0)
+    rows = paper.Store(store.write(tmp_path / "zero.h5"))
+    assert rows.route("code+math", 0).loss == 1.5
+    with pytest.raises(paper.Missing):
+        rows.route("code+math", 200)
+
+
+def test_verdicts_of_intervals():
+    above, across, below = interval(0.1, 0.2), interval(-0.1, 0.2), interval(-0.2, -0.1)
+    assert paper.direction([above, above]) == paper.SAME
+    assert paper.direction([below, below]) == paper.OPPOSITE
+    assert paper.direction([above, below]) == paper.PART
+    assert paper.direction([across, across]) == paper.UNCERTAIN
+    assert paper.direction([across, below]) == "opposite, in part"
+    assert paper.direction([]) == paper.direction([above, Interval(0.1, -np.inf, np.inf, 1)]) == paper.UNKNOWN
+
+
+def test_a_conclusion_that_a_corrected_version_does_not_support_is_confounded():
+    def found(**verdicts):
+        return {name: paper.Result(name, "", "", verdict=verdict) for name, verdict in verdicts.items()}
+
+    assert paper.conclusion(found(plain=paper.SAME, check=paper.SAME), ("plain", "check")) == "holds here"
+    assert paper.conclusion(found(plain=paper.SAME, check=paper.UNCERTAIN), ("plain", "check")) == "confounded: plain: holds, check: not certain"
+    assert paper.conclusion(found(plain=paper.OPPOSITE, check=paper.SAME), ("plain", "check")) == "plain: does not hold, the opposite does; check: holds"
+    assert paper.conclusion(found(plain=paper.UNCERTAIN), ("plain",)) == "not certain here"
+    assert paper.conclusion(found(plain=paper.UNKNOWN, check=paper.SAME), ("plain", "check")) == "not estimable: plain"
+
+
+def test_correlation_within_degree_and_mantel_by_hand():
+    pairs = list(itertools.combinations("abcd", 2))
+    first = dict(zip(pairs, [1, 2, 3, 4, 5, 6.5]))
+    tables = [(first, {p: 2 - 3 * v for p, v in first.items()}), ({p: v + 100 for p, v in first.items()}, {p: 9 - 3 * v for p, v in first.items()})]
+    r, p = paper.within_degree_correlation(tables)
+    assert r == pytest.approx(-1), "the level of a degree does not count"
+    assert p == pytest.approx(1 / 24), "no other labelling of four gives the same order"
+    same = {pair: 1.0 + (pair == ("a", "b")) for pair in pairs}
+    r, p = paper.within_degree_correlation([(same, same)])
+    assert r == pytest.approx(1)
+    assert p == pytest.approx(4 / 24), "only the four labellings that keep {a, b} keep the one pair that stands out"
+
+
+def test_barrier_by_hand(tmp_path):
+    store = StoreBuilder()
+    for seed in range(2):
+        for alpha, loss in {0.0: 1.0, 0.5: 2.0 + seed, 1.0: 2.0}.items():
+            store.experiment("average", ["code", "math"], [200, 200], {"alpha": alpha}, seed, layer="all", loss=loss, weights=[alpha, 1 - alpha])
+            store.experiment("rebasin", ["code", "math"], [200, 200], {"alpha": alpha}, seed, layer="all", loss=min(loss, 1.2), weights=[alpha, 1 - alpha])
+    rows = paper.Store(store.write(tmp_path / "barrier.h5"))
+    assert paper.barrier(rows, "code+math", 200, "average") == pytest.approx([0.5, 1.5])
+    assert paper.barrier(rows, "code+math", 200, "rebasin") == pytest.approx([1.2 - 1.1] * 2)
+
+
+def test_text_goes_between_the_markers_and_nowhere_else(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{paper.BEGIN}\nold\n{paper.END}\nafter\n")
+    paper.write_into(page, "new")
+    assert page.read_text() == f"before\n{paper.BEGIN}\nnew\n{paper.END}\nafter\n"
+    page.write_text("no markers")
+    with pytest.raises(ValueError, match="expected the lines"):
+        paper.write_into(page, "new")
+
+
+def test_the_job_runs_every_config():
+    script = (ROOT / "jobs" / "paper_small.sh").read_text()
+    listed = re.search(r"configs=\(([^)]*)\)", script)[1].split()
+    assert sorted(listed) == sorted(path.stem for path in (ROOT / "configs" / "paper-small").glob("*.toml"))
+    assert {f"e{number:02}" for number in range(1, 13)} <= set(listed)
+
+
+# ---- the committed store
+
+@pytest.fixture(scope="module")
+def committed():
+    return by_name(STORE)
+
+
+def test_the_committed_store_answers_every_experiment(committed):
+    assert list(committed) == [*(f"E{n}" for n in range(1, 13)), *paper.CORRECTED]
+    assert {name: r.reason for name, r in committed.items() if r.verdict == paper.UNKNOWN} == {}
+    for result in committed.values():
+        assert result.measured and all(i.n >= 3 for _, i in result.measured), result.name
+
+
+def test_the_committed_store_is_small():
+    assert STORE.stat().st_size < 5e6
+
+
+def test_the_committed_page_is_of_the_committed_store():
+    page = (FOLDER / "README.md").read_text()
+    assert paper.markdown(STORE) == page[page.index(paper.BEGIN) + len(paper.BEGIN) + 1:page.index(paper.END) - 1], \
+        "run analysis/paper.py analysis/paper-small/paper-small.h5 -o analysis/paper-small/README.md"
+    for image in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page):
+        assert (FOLDER / image).stat().st_size < 150_000, image
