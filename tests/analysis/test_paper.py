@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cmsweep_reader
 import paper
 from intervals import Interval
 from synthetic_store import StoreBuilder
@@ -149,6 +150,11 @@ def test_the_committed_store_answers_every_experiment(committed):
     assert {name: r.reason for name, r in committed.items() if r.verdict == paper.UNKNOWN} == {}
     for result in committed.values():
         assert result.measured and all(i.n >= 3 for _, i in result.measured), result.name
+
+
+def test_the_committed_store_is_of_the_committed_configs():
+    last = re.search(r"configs=\(([^)]*)\)", (ROOT / "jobs" / "paper_small.sh").read_text())[1].split()[-1]
+    assert cmsweep_reader.provenance(STORE)["config"] == (ROOT / "configs" / "paper-small" / f"{last}.toml").read_text()
 
 
 def test_the_committed_store_is_small():
