@@ -126,7 +126,11 @@ def similarity(paths, metric, against="pair", probe=None, site=None, outside_pla
     Raises KeyError, naming what there is, if nothing fits, and StoreError if several stores hold different results for the same models.
     """
     data = comparisons(paths, outside_plan=outside_plan)
-    data = data.isel(row=np.argsort(data["in_plan"].values, kind="stable"))  # of equal labels the last one stands
+    return arranged(data.isel(row=np.argsort(data["in_plan"].values, kind="stable")), metric, against, probe, site)
+
+
+def arranged(data, metric, against="pair", probe=None, site=None) -> xr.Dataset:
+    """As `similarity`, of these comparisons; of equal labels the last one stands."""
     if against not in AGAINST:
         raise ValueError(f"against = {against!r}: expected one of {', '.join(AGAINST)}")
     for name, wanted in (("metric", metric), ("against", against), ("probe", probe), ("site", site)):

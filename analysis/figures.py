@@ -24,6 +24,10 @@ def requests(sweep):
     pairs = list(dict.fromkeys(pair for pair, _ in cases))
     for module in plots.OF_A_SWEEP:
         yield module.NAME, module, ()
+    targets = list(dict.fromkeys(target for _, target in cases))
+    for target in targets:
+        for module in plots.OF_A_TARGET:
+            yield module.NAME + ("" if len(targets) == 1 else "-" + target), module, (target,)
     for pair in pairs:
         for module in plots.OF_A_PAIR:
             yield module.NAME + ("" if len(pairs) == 1 else "-" + pair), module, (pair,)
@@ -69,8 +73,8 @@ def main(arguments=None):
         return 2
     for path in written:
         print(path)
-    for name, lack in missing:
-        print(f"not drawn: {name}: the store lacks {lack}")
+    for lack in dict.fromkeys(lack for _, lack in missing):
+        print(f"not drawn: {', '.join(name for name, why in missing if why == lack)}: the store lacks {lack}")
     if sweep.ambiguous:
         print(f"left out: {sweep.ambiguous} rows with the labels of another row but other content (planned rows stand, else those stored last)")
     return 0

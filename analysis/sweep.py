@@ -1,6 +1,9 @@
 """A sweep's results as the figures and findings ask for them: settings with their seeds, the best of several, paired differences."""
 from __future__ import annotations
 
+import os
+import tomllib
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,15 +43,20 @@ class Entry:
 
 def difference(first: Entry, second: Entry) -> Interval:
     """Test loss of `first` minus that of `second`, paired: by seed where seeds vary, else by block of the test text."""
-    if first.varies or second.varies:
-        by_seed = (first.rows.set_index("seed")["loss"] - second.rows.set_index("seed")["loss"]).dropna()
+    return contrast([(1, first), (-1, second)])
+
+
+def contrast(terms) -> Interval:
+    """Sum of coefficient x test loss over [(coefficient, entry)], taken seed by seed where any seeds vary, else (or where only
+    one seed is common to all) by block of the test text."""
+    if any(entry.varies for _, entry in terms):
+        by_seed = sum(coefficient * entry.rows.set_index("seed")["loss"] for coefficient, entry in terms).dropna()
         if len(by_seed) > 1:
             return mean_interval(by_seed, "seeds")
         if len(by_seed) == 0:
             return mean_interval([], "seeds")
-        seed = by_seed.index[0]
-        first, second = first_of(first, seed), first_of(second, seed)
-    return mean_interval(first.blocks.to_numpy()[0] - second.blocks.to_numpy()[0], "text blocks")
+        terms = [(coefficient, first_of(entry, by_seed.index[0])) for coefficient, entry in terms]
+    return mean_interval(sum(coefficient * entry.blocks.to_numpy()[0] for coefficient, entry in terms), "text blocks")
 
 
 def first_of(entry, seed):
@@ -78,12 +86,19 @@ class Sweep:
 
     @cached_property
     def comparisons(self):
-        """As cmsweep_reader.comparisons."""
-        return cmsweep_reader.comparisons(self.paths, outside_plan=self.outside_plan)
+        """As cmsweep_reader.comparisons. Of several with the same labels (configs whose probes differ in windows, say) the planned
+        one comes last, and so stands in `similarity`; else that with the narrowest null, which saw the most text."""
+        data = cmsweep_reader.comparisons(self.paths, outside_plan=self.outside_plan)
+        if not self.outside_plan:
+            return data
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # means over rows without any
+            width = np.nanmean((data["null_p95"] - data["null_mean"]).values, axis=(1, 2))
+        return data.isel(row=np.lexsort((-np.nan_to_num(width, nan=np.inf), data["in_plan"].values)))
 
     def similarity(self, metric, against="pair", probe=None, site=None):
         """As cmsweep_reader.similarity."""
-        return cmsweep_reader.similarity(self.paths, metric, against, probe, site, self.outside_plan)
+        return cmsweep_reader.arranged(self.comparisons, metric, against, probe, site)
 
     @cached_property
     def training(self):
@@ -147,6 +162,23 @@ class Sweep:
         rows = df[(df["method"] == "specialist") & (df["target"] == target) & (df["member_1"] == name) & (df["degree_1"] == degree)]
         return self._alone(rows, f"specialist {name} at degree {degree} on {target}")
 
+    def reference(self, method, pair, target, degree):
+        """`finetune_target` or `joint` of a pair: the best setting by the select split, or None where the store has none."""
+        df = self.experiments
+        rows = df[(df["method"] == method) & (df["pair"] == pair) & (df["target"] == target) & (df["degree"] == degree).fillna(False).astype(bool)]
+        return best(self.entries(rows)) if len(rows) else None
+
+    def own_corpus(self, member):
+        """The corpus that a specialist was fine-tuned on, by the config; where that does not say, the one of its own name."""
+        name = specialist_of(member)
+        return self._corpora.get(name, name)
+
+    @cached_property
+    def _corpora(self):
+        paths = [self.paths] if isinstance(self.paths, (str, os.PathLike)) else self.paths
+        configs = [tomllib.loads(cmsweep_reader.provenance(path)["config"]) for path in paths]
+        return {s["name"]: s["corpus"] for config in configs for s in config.get("specialist", []) if "corpus" in s}
+
     def _alone(self, rows, what):
         if rows.empty:
             raise Missing(f"the loss of {what}")
@@ -168,6 +200,21 @@ def best(entries: list[Entry]) -> Entry:
         raise Missing("settings to choose from")
     most = max(len(e.rows) for e in entries)
     return min((e for e in entries if len(e.rows) == most), key=lambda e: e.loss_select)
+
+
+def specialist_of(member):
+    """"code" of "code" and of its twin "code#1"."""
+    return member.split("#")[0]
+
+
+def at_every_degree(rows, degrees):
+    """The rows of those settings (with their layer) that were run at the most of these degrees: a best setting may be compared
+    from degree to degree only if there was the same to choose from."""
+    rows = rows[rows["degree"].isin(degrees)]
+    if rows.empty:
+        return rows
+    count = rows.groupby(["method", "setting", "layer"], observed=True)["degree"].transform("nunique")
+    return rows[count == count.max()]
 
 
 def first_weight(rows):

@@ -28,13 +28,7 @@ def draw(sweep, pair, target):
             style.line_with_intervals(axis, style.nudged(list(entries), step), [e.loss for e in entries.values()], intervals, label=METHODS[method], **look)
     if not lines:
         raise Missing("interpolate_features or average with an alpha between 0 and 1")
-    for step, (member, (marker, dash)) in enumerate(zip(members, (("v", (0, (3, 1, 1, 1))), ("P", (0, (1, 1))), ("X", "-."), ("*", ":")))):
-        entries = [sweep.specialist(member, d, target) for d in degrees]
-        intervals = [difference(e, base) for e in entries]
-        used += intervals
-        style.line_with_intervals(axis, style.nudged(degrees, -1 - step), [e.loss for e in entries], intervals, label=f"{member} alone", color="0.5",
-                                  marker=marker, linestyle=dash)
-    axis.axhline(base.loss, label="base", **style.BASE)
+    used += style.alone_lines(axis, sweep, target, members, degrees, base)
     style.degree_axis(axis, degrees)
     axis.set_ylabel(f"loss on {target} (nat per token)")
     style.legend_below(room, axis, 3)
@@ -43,6 +37,7 @@ def draw(sweep, pair, target):
     peak, last = min(positive, key=lambda d: positive[d].loss_select), max(positive)
     change = difference(positive[last], positive[peak])
     title = f"{style.capital(METHODS[method])}, best weight: lowest at degree {peak}"
-    title += ", the last one run" if peak == last else f", at degree {last} higher by {change.text(unit='nat')}" if change.mean > 0 else f", about as low at degree {last}"
+    title += ", the last one run" if peak == last else f", at degree {last} {style.change(change, 'lower', 'higher')}"
+    title += f"; there {style.change(difference(positive[last], base))} the base"
     return style.finish(figure, title, "The weight is chosen on the select split, the loss is on test. Bars: 95 % intervals of the paired "
                         f"difference to the base (Student's t; {style.sample_sizes(used)}). Points of one degree stand side by side.")

@@ -24,10 +24,7 @@ def draw(sweep, pair, target):
     for axis, method in zip(axes[0], methods):
         for degree in degrees:
             rows = interpolations(sweep, pair, target, degree, method)
-            settings = {p: rows[p].dropna().unique() for p in sweep.experiments.attrs["parameters"] if p not in ("alpha", "weights")}
-            for parameter, values in settings.items():  # one curve a degree: the first of each other parameter
-                if len(values) > 1:
-                    rows = rows[rows[parameter] == values[0]]
+            rows = one_curve(rows, sweep)
             entries = {float(first_weight(e.rows).iloc[0]): e for e in sweep.entries(rows)}
             if method == methods[0] and entries:
                 optimum[degree] = best(list(entries.values()))
@@ -56,11 +53,21 @@ def draw(sweep, pair, target):
                         f"difference to the base (Student's t; {style.sample_sizes(used)}). Points of one weight stand side by side. Test split.")
 
 
+def one_curve(rows, sweep):
+    """The rows that differ in weight alone: of each other parameter (site, matching, …) the value with the most weights, or the
+    first of several."""
+    for parameter in sweep.experiments.attrs["parameters"]:
+        if parameter not in ("alpha", "weights") and rows[parameter].nunique() > 1:
+            weights = rows.groupby(parameter, sort=False, observed=True)["weight_1"].nunique()
+            rows = rows[rows[parameter] == weights.idxmax()]
+    return rows
+
+
 def describe(method, optimum, base):
     """What the best weight gains, at the degree where that is most (both chosen on select) and at the last."""
     positive = {d: e for d, e in optimum.items() if d > 0} or optimum
     peak, last = min(positive, key=lambda d: positive[d].loss_select), max(positive)
     gains = {d: difference(base, positive[d]) for d in (peak, last)}
     text = f"{style.capital(METHODS[method])}: best at degree {peak}" + (", the last one run" if peak == last and len(positive) > 1 else "")
-    text += f", {gains[peak].mean:+.3f} nat gained over the base"
-    return text + (f"; {gains[last].mean:+.3f} at degree {last}" if last != peak else "")
+    text += f", {style.change(gains[peak], 'lost to', 'gained over')} the base"
+    return text + (f"; {style.change(gains[last], 'lost', 'gained')} at degree {last}" if last != peak else "")

@@ -7,13 +7,6 @@ NAME = "loss_against_span"
 SHOWN = ("scope", "top_k", "steps", "train_on")
 
 
-def apart(entry, other):
-    """"0.030 nat below", or "0.030 nat (not certainly) below"."""
-    change = difference(entry, other)
-    doubt = "" if change.above_zero or change.below_zero else " (not certainly)"
-    return f"{abs(change.mean):.3f} nat{doubt} {'below' if change.mean < 0 else 'above'}"
-
-
 def draw(sweep, pair, target):
     rows, fixed = routes_by_span(sweep, pair, target)
     degrees, base = sweep.degrees(pair, target), sweep.base(target)
@@ -43,8 +36,8 @@ def draw(sweep, pair, target):
                 least, most = min(routed), max(routed)
                 title = f"At degree {degree} "
                 if others[beside[0]]:
-                    title += f"routing over span {least} is {apart(routed[least], best(others[beside[0]]))} the best interpolation; "
-                title += f"span {most} is {apart(routed[most], routed[least])} span {least}"
+                    title += f"routing over span {least} is {style.change(difference(routed[least], best(others[beside[0]])))} the best interpolation; "
+                title += f"span {most} is {style.change(difference(routed[most], routed[least]))} span {least}"
     axis.axhline(base.loss, label="base", **style.BASE)
     axis.axvline(len(beside) - 0.5, color="0.8", linewidth=0.8)
     axis.set_xticks(range(len(beside) + len(spans)), labels=beside + [f"routed, span {s}" for s in spans])

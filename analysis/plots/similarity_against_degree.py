@@ -1,5 +1,6 @@
 """CKA between the members against degree, block by block, with its null band and the same-specialist ceiling."""
 import numpy as np
+import xarray as xr
 
 from intervals import Interval, mean_interval
 from sweep import Missing
@@ -7,6 +8,7 @@ from sweep import Missing
 from . import style
 
 NAME = "similarity_against_degree"
+SITES = {"residual": "residual stream", "mlp_output": "MLP outputs"}
 
 
 def preferred_metrics(data):
@@ -15,26 +17,75 @@ def preferred_metrics(data):
     return sorted(there, key=lambda m: (m != "cka_debiased", m != "cka_linear", m))[:2]
 
 
-def comparisons_of(sweep, metric, against, pair_members):
-    """The similarity array of one kind, first probe and site, or None."""
+def place_of_reading(sweep, members):
+    """(probe, site) where this pair was compared at the most degrees; of equals a probe that is a target, then the first."""
     data = sweep.comparisons
-    labels = data.isel(row=(data["metric"].values == metric) & (data["against"].values == against))
-    if labels.sizes["row"] == 0:
+    own = data.isel(row=[kind == "pair" and {a, b} == set(members[:2]) for kind, a, b in
+                         zip(data["against"].values, data["model_a"].values, data["model_b"].values)])
+    places = list(dict.fromkeys(zip(own["probe"].values, own["site"].values)))
+    targets = set(sweep.experiments["target"].astype(str))
+
+    def degrees(place):
+        return len(np.unique(own["degree_a"].values[(own["probe"].values == place[0]) & (own["site"].values == place[1])]))
+
+    return max(places, key=lambda place: (degrees(place), place[0] in targets), default=None)
+
+
+def comparisons_of(sweep, metric, against, members, place=None):
+    """The similarity array of one kind between these members (or of them with the base, or with themselves), or None. Read at
+    `place`, (probe, site), or where the members are best compared."""
+    place = place or place_of_reading(sweep, members)
+    if place is None:
         return None
-    array = sweep.similarity(metric, against, probe=labels["probe"].values[0], site=labels["site"].values[0])
+    try:
+        array = sweep.similarity(metric, against, *place)
+    except KeyError:
+        return None
     a, b = array["model_a"].values, array["model_b"].values
-    keep = [(x in pair_members) and (y in pair_members or y == "base") for x, y in zip(a, b)]
-    return array.isel(comparison=np.flatnonzero(keep)) if any(keep) else None
+    keep = [(x in members) and (y in members or y == "base") for x, y in zip(a, b)]
+    array = array.isel(comparison=np.flatnonzero(keep))
+    if array.sizes["comparison"] == 0:
+        return None
+    for dim in ("degree", "degree_b", "seed", "seed_b"):  # what only other models have
+        array = array.dropna(dim, how="all", subset=["value"]) if dim in array.dims else array
+    return array
+
+
+def between_members(sweep, metric, members):
+    """The similarity of the first two members alike in degree: degree, seed, layer_a, layer_b; or None."""
+    array = comparisons_of(sweep, metric, "pair", members[:2])
+    if array is None:
+        return None
+    array = array.isel(comparison=0)
+    if "degree_b" in array.dims:
+        alike = xr.DataArray([d for d in array["degree"].values if d in array["degree_b"].values], dims="degree")
+        array = array.sel(degree=alike, degree_b=alike).drop_vars("degree_b").assign_coords(degree=alike.values)
+        array = array.dropna("degree", how="all", subset=["value"])
+    return array if array.sizes["degree"] else None
+
+
+def metrics_between(sweep, members):
+    """Preferred metrics by which the members, alike in degree, were compared, and their arrays."""
+    arrays = {m: between_members(sweep, m, members) for m in preferred_metrics(sweep.comparisons)}
+    arrays = {m: array for m, array in arrays.items() if array is not None}
+    if not arrays:
+        raise Missing("comparisons between the members, alike in degree ([similarity] against = [\"pair\"])")
+    return arrays
+
+
+def interval_below_one(values):
+    """Mean over seeds with an interval by Student's t of the Fisher transforms, which keeps it below 1, as the stored interval over
+    documents does."""
+    z = mean_interval(np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12)), "seeds")
+    return Interval(float(np.nanmean(values)), float(np.tanh(z.low)) if z.n > 1 else z.low, float(np.tanh(z.high)) if z.n > 1 else z.high, z.n, z.over)
 
 
 def interval_at(array, block):
-    """Over seeds by Student's t of the Fisher transforms, which keeps it below 1, as the stored interval over documents does;
-    that one stands where seeds do not vary."""
+    """Over seeds; where they do not vary the stored interval over documents stands."""
     values = array["value"].values[:, block, block]
     values = values[np.isfinite(values)]
     if len(values) > 1 and np.ptp(values) > 0:
-        z = mean_interval(np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12)), "seeds")
-        return Interval(float(np.mean(values)), float(np.tanh(z.low)), float(np.tanh(z.high)), z.n, z.over)
+        return interval_below_one(values)
     if len(values) == 0:
         return Interval(np.nan, -np.inf, np.inf, 0)
     low, high = (float(np.nanmean(array[side].values[:, block, block])) for side in ("low", "high"))
@@ -42,19 +93,15 @@ def interval_at(array, block):
 
 
 def draw(sweep, pair):
-    data = sweep.comparisons
     members = sweep.members(pair)
-    metrics = [m for m in preferred_metrics(data) if comparisons_of(sweep, m, "pair", members) is not None]
-    if not metrics:
-        raise Missing("comparisons between the members ([similarity] against = [\"pair\"])")
-    blocks = int(data.sizes["layer_a"])
+    arrays = metrics_between(sweep, members)
+    metrics = list(arrays)
+    blocks = max(int(np.isfinite(array["value"].values).any(axis=(0, 1, 3)).sum()) for array in arrays.values())
     shown = list(range(blocks)) if blocks <= 6 else [int(round(i)) for i in np.linspace(0, blocks - 1, 6)]
     figure, axes, room = style.new_figure(len(metrics), len(shown), max(6.8, 2.2 * len(shown)), 1.5 + 2.2 * len(metrics), legend_lines=2)
     ceiling_seen, title, per_seed = False, "", set()
     for row, metric in zip(axes, metrics):
-        array = comparisons_of(sweep, metric, "pair", members).isel(comparison=0)
-        if "degree_b" in array.dims:
-            raise Missing("comparisons of members alike in degree")
+        array = arrays[metric]
         degrees = [int(d) for d in array["degree"].values]
         ceiling = comparisons_of(sweep, metric, "seeds", members)
         null = array[["null_mean", "null_p95"]].mean("seed")
@@ -90,11 +137,12 @@ def draw(sweep, pair):
         if metric == metrics[0]:
             title = describe(metric, members, degrees, np.array(means), array["value"].values[..., shown, shown])
     style.legend_below(room, axes[0][0], 2)
+    probe, site = place_of_reading(sweep, members)
     n = f"Student's t over n = {' or '.join(map(str, sorted(per_seed)))} seeds" if per_seed else "stored jackknife over documents"
     caption = (f"Bars: 95 % interval, {n}; where seeds do not vary (degree 0), jackknife over documents. "
                + ("Ceiling: mean and range over pairs of seeds. " if ceiling_seen else "No ceiling: the store has no comparisons of a "
                   "specialist with itself under another seed. ")
-               + f"Probe {data['probe'].values[0]}, {data['site'].values[0]} stream."
+               + f"Probe {probe}, {SITES.get(site, site)}."
                + (" The distance from 1 is on a logarithmic scale." if nearest is not None else ""))
     return style.finish(figure, title, caption)
 

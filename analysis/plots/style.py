@@ -2,12 +2,16 @@
 be read in grey and by the colour-blind; and the parts that many figures share."""
 from __future__ import annotations
 
+import itertools
 import textwrap
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
+
+from intervals import RESOLUTION
+from sweep import difference
 
 SETTINGS = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "figure.titlesize": 11,
@@ -22,6 +26,11 @@ FAMILY_STYLES = {
     "output": dict(color="#7B3F7D", marker="D", linestyle=":"),
 }
 FAMILY_WORDS = {"parameter": "parameters", "activation": "features", "routing": "routing", "output": "outputs"}
+REFERENCE_STYLES = {
+    "finetune_target": dict(color="#56B4E9", marker="*", linestyle=(0, (5, 1))),
+    "joint": dict(color="#E69F00", marker="X", linestyle=(0, (5, 1, 1, 1))),
+}
+REFERENCE_WORDS = {"finetune_target": "base fine-tuned on the target", "joint": "base fine-tuned on all members' text"}
 BASE = dict(color="0.35", linestyle=(0, (6, 3)), linewidth=1.0)
 MARKERS = "os^DvPX*<>"
 DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))]
@@ -43,6 +52,18 @@ def apart(first, second, digits=3):
     return f"{first:.{digits}f}", f"{second:.{digits}f}"
 
 
+def change(interval, below="below", above="above", unit="nat", digits=3):
+    """"0.030 nat below"; with doubt where the interval contains zero: "0.030 nat (not certainly) below"."""
+    if not interval.n:
+        return "not measured"
+    if abs(interval.mean) < RESOLUTION:
+        return f"0 {unit} {below}".replace("  ", " ")
+    while digits < 6 and round(abs(interval.mean), digits) == 0:
+        digits += 1
+    doubt = "" if interval.above_zero or interval.below_zero else " (not certainly)"
+    return f"{abs(interval.mean):.{digits}f}{' ' + unit if unit else ''}{doubt} {below if interval.mean < 0 else above}"
+
+
 def new_figure(rows, columns, width, height, legend_lines=0):
     """A figure, its axes (rows x columns), and below them room for a legend of that many lines (None without)."""
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -55,8 +76,21 @@ def new_figure(rows, columns, width, height, legend_lines=0):
     return figure, axes, room
 
 
-def legend_below(room, axis, columns):
-    handles, labels = axis.get_legend_handles_labels()
+def legend_below(room, axis, columns, legend=None):
+    """The axis' legend (or these handles and labels) in the room below, in as many columns as fit (at most `columns`); the room
+    grows with its lines."""
+    handles, labels = legend or axis.get_legend_handles_labels()
+    width, height = room.figure.get_size_inches()
+
+    def needed(columns):  # inches, at some 0.06 a letter; a legend fills its columns one after the other
+        lines = -(-len(labels) // columns)
+        return sum(0.65 + 0.06 * max(map(len, labels[i:i + lines])) for i in range(0, len(labels), lines))
+
+    columns = max((c for c in range(1, columns + 1) if needed(c) <= width - 0.6), default=1)
+    lines = -(-len(labels) // columns)
+    grid = room.get_subplotspec().get_gridspec()
+    rows = grid.nrows - 1
+    grid.set_height_ratios([(height - 0.7 - 0.2 * lines) / rows] * rows + [0.2 * lines])
     room.legend(handles, labels, loc="center left", ncols=columns, borderaxespad=0, handlelength=3)
 
 
@@ -72,7 +106,7 @@ def degree_axis(axis, degrees, label="degree (fine-tuning steps)"):
     positive = [d for d in degrees if d > 0]
     if positive and (0 in degrees or len(positive) > 2):
         axis.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
-        axis.set_xlim(-0.2 * min(positive) if 0 in degrees else 0.8 * min(positive), 1.2 * max(positive))
+        axis.set_xlim(-0.2 * min(positive) if 0 in degrees else 0.8 * min(positive), max(1.2 * max(positive), 1.08 * axis.dataLim.x1))
     shown = list(degrees) if len(degrees) <= 7 else [degrees[i] for i in np.unique(np.linspace(0, len(degrees) - 1, 7).round().astype(int))]
     axis.xaxis.set_major_locator(FixedLocator(shown))
     axis.xaxis.set_minor_locator(NullLocator())
@@ -116,6 +150,20 @@ def line_with_intervals(axis, x, y, intervals, label=None, **style):
     below = [i.mean - i.low if np.isfinite(i.low) else 0 for i in intervals]
     above = [i.high - i.mean if np.isfinite(i.high) else 0 for i in intervals]
     axis.errorbar(x, y, yerr=[below, above], capsize=2.5, elinewidth=1, label=label, **style)
+
+
+def alone_lines(axis, sweep, target, members, degrees, base):
+    """The base as a level and each member alone as a grey line; returns the intervals drawn."""
+    used = []
+    looks = itertools.cycle((("v", (0, (3, 1, 1, 1))), ("P", (0, (1, 1))), ("<", "-."), (">", ":")))
+    for step, (member, (marker, dash)) in enumerate(zip(members, looks)):
+        entries = [sweep.specialist(member, d, target) for d in degrees]
+        intervals = [difference(e, base) for e in entries]
+        used += intervals
+        line_with_intervals(axis, nudged(degrees, -1 - step), [e.loss for e in entries], intervals, label=f"{member} alone", color="0.5", marker=marker,
+                            linestyle=dash)
+    axis.axhline(base.loss, label="base", **BASE)
+    return used
 
 
 def range_text(counts):

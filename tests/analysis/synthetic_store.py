@@ -190,9 +190,9 @@ class StoreBuilder:
         return dataset
 
 
-def quickstart_like(name="synthetic", seeds=(0, 1, 2), degrees=(0, 25, 100, 400), blocks=3):
+def quickstart_like(name="synthetic", seeds=(0, 1, 2), degrees=(0, 25, 100, 400), blocks=3, members=2):
     """A sweep in the quickstart's shape in which all three findings of the paper hold, by construction."""
-    store = StoreBuilder(name, blocks=blocks, experts=4)
+    store = StoreBuilder(name, blocks=blocks, experts=4, members=members)
     pair, base_loss = ["code", "math"], 2.0
     noise = np.sin(np.arange(1, 65))  # the same text is hard for every model: paired differences must remove it
 
@@ -247,4 +247,57 @@ def quickstart_like(name="synthetic", seeds=(0, 1, 2), degrees=(0, 25, 100, 400)
             store.add("training", {"model": model, "seed": seed, "loss": [2.0, 1.8, 1.7, 1.6 + 0.01 * seed],
                                    "learning_rate": [1e-3, 8e-4, 5e-4, 1e-4]})
     store.add("runs", {"started": 1.7e9, "ended": 1.7e9 + 60, "ranks": 3, "hosts": "node1", "version": "0.1.0", "outcome": "done"})
+    return store
+
+
+def rich(name="rich", seeds=(0, 1, 2), degrees=(0, 25, 100, 400)):
+    """The quickstart's shape with everything else that figures ask for: references, rebasin, sparse spans, twins, the specialists' own
+    texts, four specialists in all pairs. As noisy as a real store, from a fixed stream: nothing lies on a line, seeds disagree, similarity
+    within a degree says little, one pair lacks a degree, and one setting was run at the last degree alone."""
+    store = quickstart_like(name, seeds, degrees, members=4)
+    draw = np.random.default_rng(11)
+    hard = np.sin(np.arange(1, 65))
+
+    def add(method, members, degree, level, seed, setting=None, target="doctest", fixed=False, **more):
+        """One row; `fixed`: what no seed changes (the base, and whatever is made of it alone)."""
+        stream = np.random.default_rng(zlib.crc32(repr((method, members, degree, setting, target, 0 if fixed else seed)).encode()))
+        loss = level + (0 if fixed else stream.normal(0, 0.012))
+        blocks = loss + 0.3 * hard + stream.normal(0, 0.03, 64)
+        more.setdefault("id", f"{zlib.crc32(repr((method, members, degree, setting, target, 'any' if fixed else seed)).encode()):032x}")
+        return store.experiment(method, members, [degree] * len(members), setting, seed, target=target, loss=loss, block_loss=list(blocks),
+                                loss_select=loss + stream.normal(0, 0.006), **more)
+
+    everyone = ["code", "math", "prose", "formal"]
+    pairs = [[a, b] for i, a in enumerate(everyone) for b in everyone[i + 1:]]
+    own_level = {"code": 1.6, "math": 1.8}
+    for seed in seeds:
+        for target in own_level:
+            add("base", ["base"], 0, own_level[target] + 0.2, seed, target=target, fixed=True, weights=[1.0])
+        for degree in degrees:
+            at_0, far = degree == 0, (degree / 400) ** 0.5
+            for model in ("prose", "formal", "code#1", "math#1"):
+                add("specialist", [model], degree, 2.0 + 0.45 * far, seed, fixed=at_0, weights=[1.0])
+            for target in own_level:
+                for model in ("code", "math"):
+                    add("specialist", [model], degree, own_level[target] + 0.2 + (-0.25 if model == target else 0.3) * far, seed, target=target,
+                        fixed=at_0, weights=[1.0])
+                add("average", ["code", "math"], degree, own_level[target] + 0.2 - 0.05 * far, seed, {"alpha": 0.5}, target, at_0, layer="all", weights=[0.5, 0.5])
+                add("route", ["code", "math"], degree, own_level[target] - 0.1, seed, {"scope": "per_layer", "span": 1, "top_k": "all", "train_on": "target"},
+                    target, layer="all", target_tokens=4096)
+            for alpha in (0.25, 0.5, 0.75):
+                add("rebasin", ["code", "math"], degree, 2.0 + 0.05 * far, seed, {"alpha": alpha}, fixed=at_0, layer="all", weights=[alpha, 1 - alpha])
+            add("finetune_target", ["code", "math"], degree, 1.75, seed, {"learning_rate": 8e-5}, target_tokens=4096)
+            add("joint", ["code", "math"], degree, 2.0 - 0.2 * far, seed, {"learning_rate": 8e-4})
+            sparse = {"scope": "per_layer", "span": 2, "top_k": 2, "renormalise": True}
+            add("route", ["code", "math"], degree, 1.95 - 0.2 * far, seed, sparse, layer="all", parameters_stored=200, flops_per_token=410.0, target_tokens=4096)
+            add("route", ["code", "math", "code#1", "math#1"], degree, 1.93 - 0.25 * far, seed, {"scope": "per_layer", "span": 1, "top_k": "all"}, layer="all",
+                parameters_stored=380, flops_per_token=800.0, target_tokens=4096)
+            for pair in pairs:
+                if pair == ["code", "math"] or (pair == ["prose", "formal"] and degree == 400):
+                    continue
+                add("interpolate_features", pair, degree, 2.0 + 0.1 * far, seed, {"alpha": 0.5, "site": "mlp"}, fixed=at_0, layer="all", weights=[0.5, 0.5])
+                level = 1 - (0.3 + 0.4 * draw.random()) * far
+                matrix = np.array([[level - 0.1 * abs(a - b) for b in range(3)] for a in range(3)])
+                store.comparison(pair[0], degree, pair[1], degree, matrix, seed=seed)
+        add("ties", ["code", "math"], degrees[-1], 1.5, seed, {"density": 0.2}, layer="all")  # best of its family, but at one degree alone
     return store

@@ -10,7 +10,7 @@ from plots import style
 from sweep import Missing, Sweep
 from synthetic_store import StoreBuilder, quickstart_like
 
-ALL = [module.NAME for module in (*plots.OF_A_SWEEP, *plots.OF_A_PAIR, *plots.OF_A_PAIR_ON_A_TARGET)]
+ALL = [module.NAME for module in (*plots.OF_A_SWEEP, *plots.OF_A_TARGET, *plots.OF_A_PAIR, *plots.OF_A_PAIR_ON_A_TARGET)]
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,16 @@ def errorbars(axis):
 def test_every_figure_is_written_as_png_and_svg(synthetic, tmp_path, capsys):
     assert figures.main([str(synthetic), "-o", str(tmp_path / "out")]) == 0
     written = {p.name for p in (tmp_path / "out").iterdir()}
-    assert written == {f"{name}.{kind}" for name in ALL for kind in ("png", "svg")}
-    assert "not drawn" not in capsys.readouterr().out
+    absent = plots.retention_against_degree.NAME
+    assert written == {f"{name}.{kind}" for name in ALL if name != absent for kind in ("png", "svg")}
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not drawn")]
+    assert len(lines) == 1 and absent in lines[0] and "merges judged on a specialist's own corpus" in lines[0]
 
 
-def test_the_same_store_gives_the_same_bytes(synthetic, tmp_path):
+def test_the_same_store_gives_the_same_bytes(tmp_path):
+    path = quickstart_like(degrees=(0, 25)).write(tmp_path / "small.h5")
     for folder in ("one", "two"):
-        figures.draw_all(Sweep(synthetic), tmp_path / folder)
+        figures.draw_all(Sweep(path), tmp_path / folder)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
@@ -114,7 +117,7 @@ def test_the_best_of_every_family_stands_beside_the_parents(sweep):
     lines = errorbars(figure.axes[0])
     assert set(lines) == {"parameters", "features", "routing", "outputs", "code alone", "math alone"}
     assert lines["parameters"][1] == pytest.approx([2.0, 1.92, 1.97, 2.12])
-    assert "routing (route) does best; gain over the best single model +0.327 nat" in figure._suptitle.get_text().replace("\n", " ")
+    assert "routing (route) does best: 0.327 nat gained over the best single model" in figure._suptitle.get_text().replace("\n", " ")
 
 
 def test_lines_differ_in_more_than_colour(sweep):
@@ -152,7 +155,8 @@ def test_a_file_that_is_no_store_gives_exit_code_2(tmp_path, capsys):
 
 def test_the_real_store_gives_every_figure(real, tmp_path):
     written, missing = figures.draw_all(Sweep(real), tmp_path)
-    assert missing == [] and {p.stem for p in written} == set(ALL)
+    absent = plots.retention_against_degree.NAME
+    assert [name for name, _ in missing] == [absent] and {p.stem for p in written} == set(ALL) - {absent}
 
 
 def config_grown_narrower(tmp_path):
@@ -167,15 +171,20 @@ def config_grown_narrower(tmp_path):
     return store.write(tmp_path / "narrower.h5")
 
 
-def test_rows_outside_the_plan_are_drawn_on_request(tmp_path, capsys):
+def test_rows_outside_the_plan_are_there_on_request(tmp_path):
     path = config_grown_narrower(tmp_path)
     assert Sweep(path).degrees("code+math", "doctest") == [0, 25]
     assert np.unique(Sweep(path).comparisons["degree_a"]).tolist() == [0, 25]
     sweep = Sweep(path, outside_plan=True)
     assert sweep.degrees("code+math", "doctest") == [0, 25, 100, 400]
     assert sweep.similarity("cka_debiased")["degree"].values.tolist() == [0, 25, 100, 400]
-    assert figures.main([str(path), "-o", str(tmp_path / "out"), "--outside-plan"]) == 0
-    assert "left out: 1 rows" in capsys.readouterr().out
+
+
+def test_the_command_takes_what_is_outside_the_plan_and_says_what_it_left_out(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(figures, "draw_all", lambda sweep, folder: ([], [("degrees", sweep.degrees("code+math", "doctest"))]))
+    assert figures.main([str(config_grown_narrower(tmp_path)), "-o", str(tmp_path / "out"), "--outside-plan"]) == 0
+    printed = capsys.readouterr().out
+    assert "left out: 1 rows" in printed and "[0, 25, 100, 400]" in printed
 
 
 def test_a_planned_row_stands_before_one_of_the_same_labels(tmp_path):

@@ -1,0 +1,134 @@
+"""Does similarity predict what merging loses? The members' CKA against the merge gap: the loss of the even mixture minus the mean of
+the parents' losses. Correlated within degree, and used to predict specialists that were left out, beside simpler predictors."""
+import numpy as np
+import pandas as pd
+
+import prediction
+from sweep import Missing, best, contrast, interpolations, specialist_of
+
+from . import style
+from .similarity_against_degree import between_members, interval_below_one
+
+NAME = "similarity_and_merge_gap"
+METHODS = {"average": "parameters averaged", "interpolate_features": "MLP outputs interpolated"}
+ABSENT = ("norm of the task vectors", "cosine of the task vectors")
+
+
+def even_mixtures(sweep, target, method):
+    """(pair, degree, entry, first parent, second parent) of every pair of two different specialists at equal weights, twins left out."""
+    found = []
+    for pair in [p for p, t in sweep.cases() if t == target]:
+        members = sweep.members(pair)
+        if len(members) != 2 or any("#" in m for m in members) or specialist_of(members[0]) == specialist_of(members[1]):
+            continue
+        for degree in sweep.degrees(pair, target):
+            rows = interpolations(sweep, pair, target, degree, method)
+            rows = rows[(rows["weight_1"] - rows["weight_2"]).abs() < 1e-9] if len(rows) else rows
+            if degree > 0 and len(rows):
+                found.append((pair, degree, best(sweep.entries(rows)), *(sweep.specialist(m, degree, target) for m in members)))
+    return found
+
+
+def gaps(sweep, target, metric):
+    """One row a pair and degree, seeds averaged: specialist_a, specialist_b, degree; gap (on test), similarity (mean of the blocks) and
+    their intervals; parents, the mean of the parents' losses on select, since theirs on test is part of the gap. Of the two ways to
+    mix the one with more rows."""
+    mixtures = {m: even_mixtures(sweep, target, m) for m in METHODS}
+    method = max(mixtures, key=lambda m: len(mixtures[m]))
+    rows, arrays = [], {}
+    for pair, degree, entry, first, second in mixtures[method]:
+        members = sweep.members(pair)
+        if pair not in arrays:
+            arrays[pair] = between_members(sweep, metric, members)
+        if arrays[pair] is None or degree not in arrays[pair]["degree"].values:
+            continue
+        value = arrays[pair]["value"].sel(degree=degree).values
+        blocks = np.arange(value.shape[-1])
+        by_seed = np.nanmean(value[:, blocks, blocks], axis=1)
+        similarity = interval_below_one(by_seed)
+        gap = contrast([(1, entry), (-0.5, first), (-0.5, second)])
+        rows.append(dict(specialist_a=members[0], specialist_b=members[1], pair=pair, degree=degree, gap=gap.mean, gap_interval=gap,
+                         similarity=similarity.mean, similarity_interval=similarity, parents=(first.loss_select + second.loss_select) / 2))
+    return pd.DataFrame(rows), method
+
+
+def draw(sweep, target):
+    metric = next((m for m in ("cka_debiased", "cka_linear") if m in sweep.comparisons["metric"].values), None)
+    if metric is None:
+        raise Missing("comparisons by cka_debiased or cka_linear")
+    table, method = gaps(sweep, target, metric)
+    if table.empty:
+        raise Missing("pairs of specialists with their comparison and their even mixture (average or interpolate_features with alpha 0.5)")
+    chosen = prediction.complete(table)
+    try:
+        relation = prediction.mantel(chosen, "similarity", "gap")
+        predictors = predictors_of(chosen)
+        compared = prediction.compare(chosen, "gap", predictors, "degree")
+        why_not = ""
+    except prediction.NotEstimable as lack:
+        relation, compared, why_not = None, [], str(lack)
+    figure, axes, room = style.new_figure(1, 2 if compared else 1, 9.6 if compared else 6.8, 4.6, legend_lines=1)
+    scatter(axes[0][0], table, metric, target)
+    if compared:
+        predictions(axes[0][1], compared)
+    style.legend_below(room, axes[0][0], 6)
+    caption = (f"Merge gap: {METHODS[method]} at equal weights, minus the mean of the parents' losses; below 0 the mixture is better than its parents are on "
+               f"average. Bars: 95 % intervals (Student's t; {style.sample_sizes(list(table['gap_interval']))}). ")
+    if relation:
+        low, high = (f(prediction.without_each_specialist(chosen, "similarity", "gap")) for f in (min, max))
+        caption += (f"r: over pairs, each degree's mean taken out, seeds averaged ({', '.join(prediction.specialists_of(chosen))}; degrees "
+                    f"{', '.join(str(d) for d in sorted(chosen['degree'].unique()))}); without one specialist {low:+.2f} to {high:+.2f}. p: Mantel, "
+                    f"{'all' if relation.exact else 'a sample of'} {relation.labellings} labellings of the specialists, so {1 / relation.labellings:.2g} at best. Right: mean "
+                    "absolute error on the pairs of a specialist left out, least squares on the others; bars: 95 % interval of the paired difference to degree "
+                    f"alone (Student's t, n = {relation.specialists} specialists, approximate: a pair belongs to two). Parents' losses: on select. ")
+    caption += f"Not in the store, so not compared: {' and '.join(ABSENT)}."
+    return style.finish(figure, describe(relation, compared, why_not, metric), caption)
+
+
+def predictors_of(chosen):
+    several = chosen["degree"].nunique() > 1
+    found = {"constant": ()} if several else {}
+    return {**found, "degree": ("degree",), "parents' losses": ("degree", "parents"), "CKA, without degree": ("similarity",), "CKA": ("degree", "similarity"),
+            "CKA and parents' losses": ("degree", "similarity", "parents")}
+
+
+def scatter(axis, table, metric, target):
+    degrees = sorted(table["degree"].unique())
+    looks = style.degree_styles(degrees)
+    for degree in degrees:
+        own = table[table["degree"] == degree]
+        ends = {}
+        for side in ("similarity", "gap"):
+            intervals = own[side + "_interval"]
+            ends[side] = [[i.mean - i.low if np.isfinite(i.low) else 0 for i in intervals], [i.high - i.mean if np.isfinite(i.high) else 0 for i in intervals]]
+        axis.errorbar(own["similarity"], own["gap"], xerr=ends["similarity"], yerr=ends["gap"], capsize=2, elinewidth=0.7, label=f"degree {degree}",
+                      **{**looks[degree], "linestyle": ""})
+        if degree == degrees[-1] and len(own) <= 10:
+            for _, row in own.iterrows():
+                axis.annotate(row["pair"], (row["similarity"], row["gap"]), xytext=(4, 4), textcoords="offset points", fontsize=6.5, color="0.35")
+    axis.axhline(0, label="no gap", **style.BASE)
+    axis.set_xlabel(f"{style.metric_name(metric)} between the members, mean of the blocks")
+    axis.set_ylabel(f"merge gap on {target} (nat per token)")
+
+
+def predictions(axis, compared):
+    reference = next(p for p in compared if p.name == "degree").error.mean
+    for place, one in enumerate(reversed(compared)):
+        ends = [[one.gain.high - one.gain.mean], [one.gain.mean - one.gain.low]]  # error = the reference's minus the gain
+        axis.errorbar([one.error.mean], [place], xerr=ends, capsize=2.5, elinewidth=1, linestyle="", color="#0072B2" if "CKA" in one.name else "0.4",
+                      marker="o" if "CKA" in one.name else "s")
+    axis.axvline(reference, **style.BASE)
+    axis.set_yticks(range(len(compared)), labels=[("degree and " if n in ("CKA", "parents' losses") else "") + n for n in reversed([p.name for p in compared])], fontsize=8)
+    axis.set_ylim(-0.6, len(compared) - 0.4)
+    axis.set_xlabel("error on specialists left out (nat per token)")
+
+
+def describe(relation, compared, why_not, metric):
+    name = style.metric_name(metric)
+    if relation is None:
+        return f"Whether {name} predicts the merge gap is not estimable: {why_not}"
+    word = f"pairs of higher {name} have the {'smaller' if relation.correlation < 0 else 'larger'} merge gap"
+    known = f"r = {relation.correlation:+.2f}, p = {relation.p:.2g}; {relation.specialists} specialists, {relation.pairs} pairs"
+    text = f"At one degree {word} ({known})" if relation.p <= 0.05 else f"At one degree no certain relation of {name} and merge gap ({known})"
+    gain = next(p for p in compared if p.name == "CKA").gain
+    return text + f"; unseen specialists are predicted with an error {style.change(gain, 'larger', 'smaller')} than by degree alone"
