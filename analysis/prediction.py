@@ -95,10 +95,12 @@ def matrices(gaps, column):
 
 
 def _centred(array):
-    """The upper triangles, degree by degree, each with its mean taken out: (degree, pair), then flat."""
+    """The upper triangles, degree by degree, each with its mean taken out: (degree, pair), then flat. What rounding leaves of equal
+    values is 0."""
     upper = np.triu_indices(array.shape[-1], 1)
     values = array[:, upper[0], upper[1]]
-    return (values - values.mean(axis=1, keepdims=True)).ravel()
+    rest = values - values.mean(axis=1, keepdims=True)
+    return np.where(np.abs(rest) > 1e-13 * np.abs(values).max(initial=0), rest, 0).ravel()
 
 
 def _check(gaps, columns):

@@ -169,9 +169,13 @@ class Sweep:
         return best(self.entries(rows)) if len(rows) else None
 
     def own_corpus(self, member):
-        """The corpus that a specialist was fine-tuned on, by the config; where that does not say, the one of its own name."""
+        """The corpus that a specialist was fine-tuned on, by the config. Rows hold only names: where the config (the last one) does not
+        know the specialist, the corpus of its name, or with which its name begins, as in code-short; else its name."""
         name = specialist_of(member)
-        return self._corpora.get(name, name)
+        if name in self._corpora:
+            return self._corpora[name]
+        named = [t for t in self.experiments["target"].astype(str).unique() if name == t or name.startswith((t + "-", t + "_", t + "."))]
+        return max(named, key=len, default=name)
 
     @cached_property
     def _corpora(self):

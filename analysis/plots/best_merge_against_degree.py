@@ -24,7 +24,7 @@ def draw(sweep, pair, target):
         raise Missing("a merge at the last degree")
     references = {method: {d: e for d in degrees if (e := sweep.reference(method, pair, target, d))} for method in style.REFERENCE_STYLES}
     references = {method: entries for method, entries in references.items() if entries}
-    figure, axes, room = style.new_figure(1, 1, 6.8, 4.6 + 0.3 * len(references), legend_lines=3)
+    figure, axes, room = style.new_figure(1, 1, 7.2 if references else 6.4, 4.6 + 0.3 * len(references), legend_lines=3)
     axis, used = axes[0][0], []
     drawn = [(lines[family], style.FAMILY_WORDS[family], look) for family, look in style.FAMILY_STYLES.items() if family in lines]
     drawn += [(entries, style.REFERENCE_WORDS[method], style.REFERENCE_STYLES[method]) for method, entries in references.items()]

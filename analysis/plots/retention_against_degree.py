@@ -75,5 +75,5 @@ def draw(sweep, pair):
     lacking = [m for m in sweep.members(pair) if m not in texts and "#" not in m]
     return style.finish(figure, title, "One setting for all of these texts, the one with the lowest mean select loss over them; losses are on test. Left out: what "
                         "learned from the target's own training text, which here would be the specialist's. Bars: 95 % intervals of the paired difference to the "
-                        f"base (Student's t; {style.sample_sizes(used)}). Points of one degree stand side by side."
+                        f"base (Student's t; {style.sample_sizes(used)}). Points of one degree stand side by side. Whose text is whose: by the config, else by name."
                         + (f" Not a target in the store: the text of {', '.join(lacking)}." if lacking else ""))

@@ -35,12 +35,25 @@ def draw(sweep, pair, target):
         axis.set_title(f"span {span}")
     axes[0][0].set_ylabel("block")
     figure.colorbar(image, ax=list(axes[0]), shrink=0.8, label="mean routing weight")
-    last = means[spans[-1]].to_numpy()
-    even = 1 / last.shape[1]
-    title = (f"At degree {int(rows['degree'].iloc[0])} and span {spans[-1]} mean routing weights lie between {np.nanmin(last):.2f} and {np.nanmax(last):.2f}; "
-             f"even mixing is {even:.2f}")
-    return style.finish(figure, title, f"Means over the test text and over {rows['seed'].nunique()} seeds; ±: half of the 95 % interval over seeds (Student's t)."
+    return style.finish(figure, describe(int(rows["degree"].iloc[0]), spans[-1], tables[spans[-1]], members), f"Means over the test text and over {rows['seed'].nunique()} seeds; ±: half of the 95 % interval over seeds (Student's t)."
                         + (" Past the top of the stack a neighbour is the block below." if spans[-1] > 1 else ""))
+
+
+def describe(degree, span, weights, members):
+    """With neighbouring blocks, what they get; else what the member gets that is preferred on the mean of the blocks."""
+    experts = weights["expert"].max() + 1
+    if span > 1:
+        chosen = (weights["expert"] >= len(members)) & (weights["expert"] < len(members) * span)
+        what, even = "the neighbouring blocks", len(members) * (span - 1) / experts
+    else:
+        favourite = int(weights.groupby("expert")["weight"].mean().idxmax())
+        chosen, what, even = weights["expert"] == favourite, expert_name(favourite, members, span), 1 / experts
+    blocks = weights["block"].nunique()
+    share = mean_interval(weights[chosen].groupby("seed")["weight"].sum() / blocks, "seeds")
+    beyond = mean_interval(weights[chosen].groupby("seed")["weight"].sum() / blocks - even, "seeds")
+    ends = f" [{share.low:.2f}, {share.high:.2f}; n = {share.n} seeds]" if np.isfinite(share.low) else ""
+    word = "more than" if beyond.above_zero else "less than" if beyond.below_zero else "not certainly other than"
+    return f"At degree {degree} routers over span {span} give {what} {share.mean:.2f} of the weight{ends}, {word} the {even:.2f} of even mixing"
 
 
 def expert_name(expert, members, span):

@@ -64,6 +64,7 @@ class StoreBuilder:
 
     def __init__(self, name="synthetic", blocks=3, members=2, schema=1, steps=5, experts=4):
         self.name, self.schema = name, schema
+        self.config = "[sweep]\nname = \"synthetic\"\n"
         self.sizes = {"member": members, "block": blocks, "loss_block": LOSS_BLOCKS, "layer_a": blocks, "layer_b": blocks,
                       "step": steps, "expert": experts}
         self.rows = {table: [] for table in TABLES}
@@ -122,7 +123,7 @@ class StoreBuilder:
             for key, value in {"cmsweep_version": "0.1.0", "name": self.name, "created": "2024-01-01T00:00:00Z",
                                "plan_digest": "0" * 32}.items():
                 file.attrs[key] = np.bytes_(value)
-            file["config"] = np.bytes_("[sweep]\nname = \"synthetic\"\n")
+            file["config"] = np.bytes_(self.config)
             file.create_group("environment").attrs["hdf5"] = np.bytes_("1.10.8")
             for axis, names in self.axes.items():
                 self._write_axis(file.create_group(f"axes/{axis}"), axis, names)
