@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to a verdict: installs what is missing, builds, prepares real text, runs the quickstart sweep, prints the
-# verdict table and names the store and the figures. Run again, it says within seconds that everything is done.
+# verdict table and names the store, the figures and the report. Run again, it says within seconds that everything is done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,7 +32,11 @@ build/release/bin/cmsweep report results/quickstart.h5
 stage "figures"
 /usr/bin/python3 analysis/figures.py results/quickstart.h5 -o results/quickstart-figures
 
+stage "report"
+/usr/bin/python3 analysis/report.py results/quickstart.h5 -o results/quickstart-report.html
+
 stage "done"
 echo "store:   $PWD/results/quickstart.h5"
 echo "figures: $PWD/results/quickstart-figures"
+echo "report:  $PWD/results/quickstart-report.html"
 exit "$status"

@@ -147,7 +147,7 @@ def test_everything_is_there_in_print(hostile, page, chromium):
     closed = "[...document.querySelectorAll('details:not([open])')].map(d => d.getBoundingClientRect().height)"
     on_screen = chromium.evaluate(closed)
     chromium.open(page, 1280, medium="print")
-    assert on_screen and all(paper > screen + 100 for screen, paper in zip(on_screen, chromium.evaluate(closed)))
+    assert on_screen and all(paper > screen + 20 for screen, paper in zip(on_screen, chromium.evaluate(closed)))
     assert chromium.pdf().startswith(b"%PDF")
 
 
