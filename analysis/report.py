@@ -167,6 +167,8 @@ def listed(names):
 def duration(seconds):
     if seconds is None or not np.isfinite(seconds):
         return "–"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     seconds = int(round(seconds))
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min" if seconds >= 3600 else f"{seconds // 60} min {seconds % 60:02d} s" if seconds >= 60 else f"{seconds} s"
 

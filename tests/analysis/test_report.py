@@ -276,7 +276,7 @@ def test_numbers_are_set_as_in_print():
     assert [report.short(x) for x in (0, 768, 204800, 1.03296e6)] == ["0", "768", "205\u202fk", "1.03\u202fM"]
     assert report.signed(-1e-9) == "+0.0000" and report.signed(-0.5) == "−0.5000"
     assert report.typeset("at 1.73 x its FLOPs (-0.5 nat), code-mix") == "at 1.73 × its FLOPs (−0.5 nat), code-mix"
-    assert (report.duration(42), report.duration(220), report.duration(7500)) == ("42 s", "3 min 40 s", "2 h 05 min")
+    assert (report.duration(0.31), report.duration(42), report.duration(220), report.duration(7500)) == ("0.3 s", "42 s", "3 min 40 s", "2 h 05 min")
     assert report.perplexity(0.01) == "1.0\u202f%"
 
 
