@@ -10,7 +10,8 @@ The rule, the same as `cmsweep report`'s:
 2. Its gain is the test loss of the best single model minus its own, paired by seed where seeds vary, else by block of the test text,
    with a 95 % interval by Student's t.
 3. A family gains if that whole interval lies above zero (above ROUNDING, what float32 arithmetic alone can make). Where none does,
-   and where every member is still the base (degree 0: there is nothing to combine), the verdict is "not at all".
+   and where every member is still the base (degree 0: there is nothing to combine), the verdict is "not at all". As long as the base
+   or a member has not been measured alone, there is no verdict: the best single model is not known.
 4. Of the families that gain, that of the lowest select loss is the best. The verdict is the cheapest whose test loss is not certainly
    above the best's (the interval of their paired difference is not wholly above ROUNDING): fewest FLOPs per token, then fewest
    parameters stored, then fewest target tokens seen, then the order parameters, features, routing, outputs.
@@ -42,7 +43,7 @@ from sweep import Entry, Missing, Sweep, best, difference
 
 WORDS = {"parameter": "by parameters", "activation": "by features", "routing": "by routing", "output": "at the outputs"}
 """Family -> how it combines, in the order in which they are asked."""
-NOT_AT_ALL = "not at all"
+NOT_AT_ALL, OPEN = "not at all", "no verdict yet"
 ROUNDING = 1e-5
 """Nats per token: losses are float32 sums, so that combinations of equal models differ by less than this."""
 NOT_MEASURED = "not measured in this store"
@@ -101,7 +102,7 @@ class Verdict:
     rows: pd.DataFrame           # all of Sweep.experiments of this pair, degrees and target, references included
     single: Entry
     base: Entry | None
-    absent: list                 # single models that have not been measured (yet)
+    absent: list                 # single models that have not been measured (yet); while there are any, there is no verdict
     options: list                # one a family that has rows, in the order of WORDS
     choice: Option | None        # None: not at all
     without_target: Option | None  # the same among what saw no target text
@@ -117,7 +118,7 @@ class Verdict:
 
     @property
     def word(self):
-        return words(self.choice)
+        return OPEN if self.absent else words(self.choice)
 
     @property
     def single_name(self):
@@ -204,7 +205,8 @@ def verdict_of(sweep, rows, degrees) -> Verdict | None:
     unseen = options_of(combined[(combined["target_tokens"] == 0).fillna(False).astype(bool)], sweep, single)
     references = {method: best(settings_of(sweep, rows[rows["method"] == method])) for method in ("finetune_target", "joint")
                   if (rows["method"] == method).any()}
-    return Verdict(pair, members, degrees, target, rows, single, base, absent, options, choose(options, degrees), choose(unseen, degrees), references)
+    choice, without_target = (None, None) if absent else (choose(options, degrees), choose(unseen, degrees))
+    return Verdict(pair, members, degrees, target, rows, single, base, absent, options, choice, without_target, references)
 
 
 def adaptation(sweep, verdict, found) -> Interval | None:
@@ -435,6 +437,8 @@ def name_of(option_or_entry, setting_text):
 
 def reason(verdict):
     """Why, in one sentence."""
+    if verdict.absent:
+        return f"not measured alone: {', '.join(verdict.absent)}"
     if verdict.choice is not None:
         return f"{verdict.choice.gain.text(unit='nat', digits=4)} gained over the best single model ({verdict.single_name})"
     if all(d == 0 for d in verdict.degrees):
@@ -452,13 +456,11 @@ def text(found, sweep):
             lines += [f"{v.pair} on {v.target}", ""]
             heading = v.pair, v.target
         lines.append(f"  degree {v.degree}: {v.word}" + (f" ({name_of(v.choice, said)})" if v.choice else "") + f": {reason(v)}")
-        if v.absent:
-            lines.append(f"    not measured yet, so not compared with: {', '.join(v.absent)}")
         for o in v.options:
             lines.append(f"    {WORDS[o.family].ljust(15)} {name_of(o, said)}: loss {o.entry.loss:.4f}, gain {o.gain.text(unit='nat', digits=4)}; "
                          f"{o.to_specialist['flops']:.2f} x FLOPs, {o.to_specialist['stored']:.2f} x stored, {int(o.entry['parameters_trained']):,} trained, "
                          f"{int(o.entry['target_tokens']):,} target tokens")
-        if words(v.without_target) != v.word or (v.choice and v.choice.entry["target_tokens"] > 0):
+        if v.choice and v.choice.entry["target_tokens"] > 0:
             lines.append(f"    without target text: {words(v.without_target)}" + (f" ({name_of(v.without_target, said)}): {v.without_target.gain.text('nat', 4)}"
                                                                                   if v.without_target else ""))
         if v.adaptation is not None:

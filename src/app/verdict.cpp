@@ -82,6 +82,11 @@ struct Choice {
 /// The cheapest of the families that gain with certainty whose loss is not certainly above that of the best of them, which is the one
 /// of the lowest select loss; analysis/verdict.py states the rule and must agree.
 std::string recommend(const PairVerdict& verdict, const std::vector<Choice>& families) {
+    if (!verdict.unmeasured.empty()) {
+        std::string text = "no verdict yet: not measured alone: ";
+        for (std::size_t i = 0; i < verdict.unmeasured.size(); ++i) text += (i > 0 ? ", " : "") + verdict.unmeasured[i];
+        return text;
+    }
     const bool base_alone = std::all_of(verdict.degrees.begin(), verdict.degrees.end(), [](std::int64_t degree) { return degree == 0; });
     if (base_alone) return "do not combine: every member is still the base; what a method gains here is adaptation to the target's text";
     std::vector<Choice> gaining;
@@ -163,11 +168,15 @@ std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows) {
         if (base != singles.end()) {
             alone.push_back(&base->second);
             verdict.base_loss = base->second.mean(&ExperimentRow::loss);
+        } else {
+            verdict.base_loss = std::numeric_limits<double>::quiet_NaN();
+            verdict.unmeasured.push_back("base");
         }
         const auto& members = candidates.begin()->second.example->members;
         for (std::size_t m = 0; m < members.size(); ++m) {
             const auto single = singles.find({members[m], degrees[m], target});
             if (single != singles.end()) alone.push_back(&single->second);
+            else verdict.unmeasured.push_back(members[m]);
         }
         const Candidate* single = best_on_select(alone);
         if (!single) continue;

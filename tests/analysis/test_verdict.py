@@ -120,10 +120,22 @@ def test_members_may_differ_in_degree_and_be_more_than_two(tmp_path):
     assert only(store_with({AVERAGE: [1.8, 1.81, 1.82]}, degrees=(0, 400)), tmp_path).degree == "0/400"
     store = store_with({})
     for seed in SEEDS:
+        store.experiment("specialist", ["law"], [100], seed=seed, loss=2.1, weights=[1.0])
         store.experiment("average", ["code", "math", "law"], [100] * 3, {}, seed, layer="all", loss=1.8 + 0.001 * seed, weights=[1 / 3] * 3)
     store.sizes["member"] = 3
     found = only(store, tmp_path)
-    assert found.members == ["code", "math", "law"] and found.degree == "100" and found.absent == ["law"] and found.word == "by parameters"
+    assert found.members == ["code", "math", "law"] and found.degree == "100" and found.word == "by parameters"
+
+
+def without_specialist(name):
+    store = store_with({AVERAGE: [1.8, 1.81, 1.82]})
+    store.rows["experiments"] = [row for row in store.rows["experiments"] if row["method"] != "specialist" or row["model"] != [name]]
+    return store
+
+
+def test_without_a_single_model_there_is_no_verdict(tmp_path):
+    found = only(without_specialist("math"), tmp_path)
+    assert found.word == "no verdict yet" and found.choice is None and verdict.reason(found) == "not measured alone: math"
 
 
 def test_without_target_text_the_rule_is_asked_again(tmp_path):
@@ -258,7 +270,9 @@ def assert_agrees(store):
                 pytest.approx(float(x), **printed) for x in (its_loss, gain, low, high)), case
             assert f"{option.gain.n} {option.gain.over}" == over
             assert (f"{option.to_specialist['stored']:.2f} x", f"{option.to_specialist['flops']:.2f} x") == (stored, flops)
-        if own.choice is None:
+        if own.absent:
+            assert recommendation == f"no verdict yet: {verdict.reason(own)}", case
+        elif own.choice is None:
             assert recommendation.startswith("do not combine: "), case
         else:
             place = "" if own.choice.layer == "none" else f", layer {own.choice.layer}"
@@ -301,13 +315,13 @@ def test_the_program_agrees_in_every_case_of_the_rule(tmp_path):
         "select": store_with({AVERAGE: ([1.50, 1.51, 1.52], [1.9] * 3), ENSEMBLE: ([1.8, 1.8, 1.81], [1.7] * 3)}),
         "none": store_with({AVERAGE: [1.7, 1.9, 2.09], ENSEMBLE: [2.1, 2.11, 2.12]}),
         "degree 0": store_with({ROUTE: [1.8, 1.81, 1.82]}, degrees=(0, 0)), "degrees": store_with({ROUTE: [1.8, 1.81, 1.82]}, degrees=(0, 400)),
-        "instead": store_with({("joint", (), Costs(costing(200.0))): [1.6, 1.61, 1.62], AVERAGE: [1.8, 1.81, 1.82]}),
+        "absent": without_specialist("math"), "instead": store_with({("joint", (), Costs(costing(200.0))): [1.6, 1.61, 1.62], AVERAGE: [1.8, 1.81, 1.82]}),
     }
     words = set()
     for name, store in stores.items():
         found = assert_agrees(as_the_program_writes(store.write(tmp_path / f"{name}.h5")))
         words |= {(name, v.word) for v in found.values()}
-    assert {("near", "by parameters"), ("paired", "by features"), ("none", "not at all"), ("degree 0", "not at all")} <= words
+    assert {("near", "by parameters"), ("paired", "by features"), ("none", "not at all"), ("degree 0", "not at all"), ("absent", "no verdict yet")} <= words
 
 
 # ---- the command
