@@ -66,4 +66,5 @@ def write(root):
         ids = [token for sentence in sentences for token in (*sentence.encode(), 256)]
         np.array(ids, "<u2").tofile(text / f"{name}.bin")
     (root / "configs").mkdir()
-    return shutil.copy(real_store.ROOT / "configs" / "own-models.toml", root / "configs")
+    shutil.copy(real_store.ROOT / "configs" / "own-models.toml", root / "configs")
+    return root / "configs" / "own-models.toml"

@@ -8,7 +8,6 @@ import pytest
 
 import advice
 import cmsweep_reader
-import own_models
 import real_store
 import verdict
 from sweep import Missing, Sweep
@@ -139,8 +138,3 @@ def test_the_command_writes_a_checkpoint_and_the_table_is_one_the_program_plans(
         assert re.search(rf"(?m)^method .*\b{option.method}\b", said)
         assert re.search(r"(?m)^setting +3 ", said), "base, specialist and this one"
         assert re.search(r"(?m)^experiments +\d+ +(\d+) +\1 +0$", said), f"the store has every row of exactly this setting:\n{said}"
-
-
-def test_the_example_config_plans(tmp_path):
-    said = real_store.run("plan", own_models.write(tmp_path))
-    assert re.search(r"(?m)^pair +4 +base, code, law, code\+law$", said) and re.search(r"(?m)^target +3 +contracts, code, law$", said)

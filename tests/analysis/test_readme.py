@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import cmsweep_reader
+import own_models
 import real_store
 
 ROOT = real_store.ROOT
@@ -72,6 +73,29 @@ def test_the_first_config_is_one_that_the_program_plans(tmp_path):
     config.write_text(block("toml", "A first config of your own"))
     said = real_store.run("plan", config)
     assert re.search(r"(?m)^pair +4 +base, code, law, code\+law$", said) and re.search(r"(?m)^layer +6 ", said)  # none, all, 0 to 3
+
+
+def planned(config, text):
+    """What `plan` says of a config, whether or not it likes it."""
+    config.write_text(text)
+    done = subprocess.run([real_store.program(), "plan", config], env=real_store.environment(), capture_output=True, text=True, timeout=120)
+    return done.stdout + done.stderr
+
+
+def test_the_config_for_models_that_exist_is_the_shipped_one_and_is_planned(tmp_path):
+    text = block("toml", "Your own checkpoints and text")
+    assert text == (ROOT / "configs" / "own-models.toml").read_text()
+    config = own_models.write(tmp_path)
+    said = real_store.run("plan", config)
+    assert re.search(r"(?m)^pair +4 +base, code, law, code\+law$", said) and re.search(r"(?m)^target +3 +contracts, code, law$", said)
+    # What the page says of loaded models.
+    for change, message in ((('["code", "law"]]', '["code#1", "law"]]'), "only fine-tuned specialists have twins"),
+                            (('name = "ensemble_probabilities"', 'name = "joint"'), "give a number of steps"),
+                            (('name = "ensemble_probabilities"', 'name = "fisher"'), "has no training text: name a corpus"),
+                            (('name = "ensemble_probabilities"', 'name = "fisher"\ntrain_on = "code"'), "fisher")):
+        assert text.count(change[0]) == 1 and message in planned(config, text.replace(*change)), change
+    without = planned(config, text.replace('metrics = ["cka_debiased"]', 'metrics = ["cka_debiased"]\nagainst = ["pair"]'))
+    assert planned(config, text.replace('metrics = ["cka_debiased"]', 'metrics = ["cka_debiased"]\nagainst = ["pair", "seeds"]')) == without, "no ceiling"
 
 
 def test_the_lines_for_a_notebook_run(real):
