@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+import prediction as pairs_of_models
 from cmsweep_reader import StoreError
 from findings import Finding
 from intervals import Interval, mean_interval
@@ -263,16 +265,17 @@ def target_text(store, found):
 
 @experiment("E11", "models of one kind are more alike, and mix with less loss", PLOTS)
 def many_models(store, found, metric="cka_linear", probe="manual-n16"):
-    same = list(itertools.combinations(CODE_MODELS, 2))
-    other = [(name, "math-short") for name in CODE_MODELS]
-    gap = {pair: merge_gap(store, pair, END_OF_SHORT) for pair in same + other}
-    alike = {pair: store.similarity(metric, probe, *pair, END_OF_SHORT) for pair in same + other}
-    within, across = (np.mean([alike[p] for p in pairs], axis=0) for pairs in (same, other))
-    found.said.append(f"similarity {mean_of(within)} within code, {mean_of(across)} with mathematics; {len(same)} and {len(other)} pairs")
-    found.add("similarity within code minus with mathematics", mean_interval(within - across, "seeds"))
-    found.add("merge gap with mathematics minus within code", mean_interval(np.mean([gap[p] for p in other], axis=0) - np.mean([gap[p] for p in same], axis=0), "seeds"))
-    r, p = within_degree_correlation([({p: v.mean() for p, v in alike.items()}, {p: v.mean() for p, v in gap.items()})])
-    found.said.append(f"correlation of similarity and merge gap over {len(gap)} pairs {r:+.2f}, Mantel p {p:.3f}")
+    pairs = list(itertools.combinations((*CODE_MODELS, "math-short"), 2))
+    gaps = similarity_and_gap(store, metric, probe, pairs, [END_OF_SHORT])
+    kind = np.where(gaps["specialist_b"] == "math-short", "across", "within")
+    by_seed = gaps.groupby([kind, "seed"])[["similarity", "gap"]].mean()
+    within, across = by_seed.loc["within"], by_seed.loc["across"]
+    found.said.append(f"similarity {mean_of(within['similarity'])} within code, {mean_of(across['similarity'])} with mathematics; "
+                      f"{(kind == 'within').sum() // len(within)} and {(kind == 'across').sum() // len(across)} pairs")
+    found.add("similarity within code minus with mathematics", mean_interval(within["similarity"] - across["similarity"], "seeds"))
+    found.add("merge gap with mathematics minus within code", mean_interval(across["gap"] - within["gap"], "seeds"))
+    m = pairs_of_models.mantel(over_seeds(gaps), "similarity", "gap")
+    found.said.append(f"correlation of similarity and merge gap {m.correlation:+.2f}, Mantel p {m.p:.3f}")
 
 
 @experiment("E12", "a block is most like the same block, then its neighbours, of the other model", PLOTS)
@@ -394,14 +397,16 @@ def barriers(store, found):
 
 @corrected("prediction", "the more alike two specialists are, the less merging loses (all pairs of four)")
 def prediction(store, found):
-    degrees, pairs = (50, 200, 500), list(itertools.combinations(FOUR, 2))
-    alike = {d: {p: store.similarity("cka_debiased", TARGET, *p, d) for p in pairs} for d in degrees}
-    gap = {d: {p: merge_gap(store, p, d) for p in pairs} for d in degrees}
-    seeds = range(len(alike[degrees[0]][pairs[0]]))
-    by_seed = [within_degree_correlation([({p: v[s] for p, v in alike[d].items()}, {p: v[s] for p, v in gap[d].items()}) for d in degrees])[0] for s in seeds]
-    r, p = within_degree_correlation([({p: v.mean() for p, v in alike[d].items()}, {p: v.mean() for p, v in gap[d].items()}) for d in degrees])
-    found.said.append(f"{len(pairs)} pairs, {len(degrees)} degrees: correlation within degree {r:+.2f}, Mantel p {p:.3f} (at least {1 / 24:.3f} with four labels)")
-    found.decide("minus the correlation of similarity and merge gap, within degree", mean_interval([-x for x in by_seed], "seeds"))
+    gaps = similarity_and_gap(store, "cka_debiased", TARGET, itertools.combinations(FOUR, 2), (50, 200, END_OF_SHORT))
+    mean = over_seeds(gaps)
+    for column, name in (("similarity", "similarity"), ("parents", "the parents' mean loss")):
+        m = pairs_of_models.mantel(mean, column, "gap")
+        found.said.append(f"correlation of {name} and merge gap, within degree {m.correlation:+.2f}, Mantel p {m.p:.3f} ({m.pairs} pairs, {m.labellings} labellings)")
+    found.decide("minus the correlation of similarity and merge gap, within degree",
+                 mean_interval([-pairs_of_models.within_degree_correlation(own, "similarity", "gap") for _, own in gaps.groupby("seed")], "seeds"))
+    predictors = {"degree": ["degree"], "similarity": ["degree", "similarity"], "the parents' mean loss": ["degree", "parents"]}
+    for predicted in pairs_of_models.compare(mean, "gap", predictors, "degree")[1:]:
+        found.add(f"error on a left-out specialist's pairs, by degree alone minus by {predicted.name} besides", predicted.gain)
 
 
 @corrected("retention", "a mixture keeps what its members learned of their own text")
@@ -438,23 +443,18 @@ def barrier(store, pair, degree, method):
     return (table.to_numpy() - chord).max(axis=0)
 
 
-def within_degree_correlation(tables):
-    """Pearson's correlation of two quantities of pairs, both centred within each table (a degree), and Mantel's p: the share of
-    the relabellings of the models, the same in every table, whose correlation is as far from zero."""
-    models = sorted({name for pair in tables[0][0] for name in pair})
+def similarity_and_gap(store, metric, probe, pairs, degrees):
+    """One row a pair, degree and seed: similarity, merge gap, and the parents' mean loss on the target."""
+    rows = []
+    for (a, b), degree in itertools.product(pairs, degrees):
+        alike, gap = store.similarity(metric, probe, a, b, degree), merge_gap(store, (a, b), degree)
+        parents = sum(store.sweep.specialist(name, degree, TARGET).rows.sort_values("seed")["loss"].to_numpy() for name in (a, b)) / 2
+        rows += [(a, b, degree, seed, *values) for seed, values in enumerate(zip(alike, gap, parents))]
+    return pd.DataFrame(rows, columns=["specialist_a", "specialist_b", "degree", "seed", "similarity", "gap", "parents"])
 
-    def correlation(rename):
-        x, y = [], []
-        for first, second in tables:
-            moved = {frozenset(rename[name] for name in pair): value for pair, value in second.items()}
-            kept = [pair for pair in first if frozenset(pair) in moved]
-            x += list(np.subtract([first[p] for p in kept], np.mean([first[p] for p in kept])))
-            y += list(np.subtract([moved[frozenset(p)] for p in kept], np.mean([moved[frozenset(p)] for p in kept])))
-        return float(np.corrcoef(x, y)[0, 1])
 
-    observed = correlation({name: name for name in models})
-    relabelled = [correlation(dict(zip(models, order))) for order in itertools.permutations(models)]
-    return observed, float(np.mean(np.abs(relabelled) >= abs(observed) - 1e-12))
+def over_seeds(gaps):
+    return gaps.groupby(["specialist_a", "specialist_b", "degree"], sort=False)[["similarity", "gap", "parents"]].mean().reset_index()
 
 
 def results(paths, registry=None) -> list[Result]:
@@ -480,7 +480,7 @@ CONCLUSIONS = (
     ("Routing does not profit from more specialisation.", ("E6, degree",), ()),
     ("Routing over neighbouring blocks does better.", ("E7",), ("span at equal FLOPs", "span at equal experts")),
     ("Models should meet at their outputs, not inside.", ("outputs, untrained", "outputs, trained"), ()),
-    ("How alike the members are predicts what merging loses.", ("prediction",), ()),
+    ("The more alike the members are, the less merging loses.", ("prediction",), ()),
 )
 """The paper's conclusions; the experiments that decide each; and the corrected versions that it has to survive."""
 

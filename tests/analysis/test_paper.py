@@ -97,17 +97,26 @@ def test_a_conclusion_that_a_corrected_version_does_not_support_is_confounded():
     assert paper.conclusion(both, ("first", "second")) == "first: holds, second: does not hold, the opposite does"
 
 
-def test_correlation_within_degree_and_mantel_by_hand():
-    pairs = list(itertools.combinations("abcd", 2))
-    first = dict(zip(pairs, [1, 2, 3, 4, 5, 6.5]))
-    tables = [(first, {p: 2 - 3 * v for p, v in first.items()}), ({p: v + 100 for p, v in first.items()}, {p: 9 - 3 * v for p, v in first.items()})]
-    r, p = paper.within_degree_correlation(tables)
-    assert r == pytest.approx(-1), "the level of a degree does not count"
-    assert p == pytest.approx(1 / 24), "no other labelling of four gives the same order"
-    same = {pair: 1.0 + (pair == ("a", "b")) for pair in pairs}
-    r, p = paper.within_degree_correlation([(same, same)])
-    assert r == pytest.approx(1)
-    assert p == pytest.approx(4 / 24), "only the four labellings that keep {a, b} keep the one pair that stands out"
+def test_similarity_and_gap_by_hand(tmp_path):
+    """Similarity falls from pair to pair and seed to seed, the gap rises as much: the paper's direction, with correlation -1."""
+    store = StoreBuilder(blocks=2)
+    names = paper.FOUR
+    for degree, seed in itertools.product((50, 200, paper.END_OF_SHORT), range(3)):
+        for place, name in enumerate(names):
+            store.experiment("specialist", [name], [degree], seed=seed, loss=2.0 + place, weights=[1.0])
+        for number, (a, b) in enumerate(itertools.combinations(names, 2)):
+            parents = 2 + (names.index(a) + names.index(b)) / 2
+            store.experiment("interpolate_features", [a, b], [degree] * 2, {"alpha": 0.5}, seed, layer="all", loss=parents + 0.01 * number ** 2 + degree,
+                             weights=[0.5, 0.5])
+            store.comparison(a, degree, b, degree, np.full((2, 2), 0.9 - 0.02 * number ** 2 - 0.001 * seed), seed=seed)
+    path = store.write(tmp_path / "four.h5")
+    gaps = paper.similarity_and_gap(paper.Store(path), "cka_debiased", "doctest", [("code-short", "math-short"), ("code-short", "formal-short")], [50])
+    assert gaps["gap"].tolist() == pytest.approx([50.0] * 3 + [50.04] * 3)
+    assert gaps["similarity"].tolist() == pytest.approx([0.9, 0.899, 0.898, 0.82, 0.819, 0.818])
+    assert gaps["parents"].tolist() == pytest.approx([2.5] * 3 + [3.5] * 3)
+    found = by_name(path)["prediction"]
+    assert found.verdict == paper.SAME and dict(found.measured)["minus the correlation of similarity and merge gap, within degree"].mean == pytest.approx(1)
+    assert found.said[0].startswith("correlation of similarity and merge gap, within degree -1.00, Mantel p 0.0")
 
 
 def test_barrier_by_hand(tmp_path):
