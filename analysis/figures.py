@@ -74,7 +74,9 @@ def main(arguments=None):
     for path in written:
         print(path)
     for lack in dict.fromkeys(lack for _, lack in missing):
-        print(f"not drawn: {', '.join(name for name, why in missing if why == lack)}: the store lacks {lack}")
+        names = [name for name, why in missing if why == lack]
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        print(f"not drawn: {', '.join(names[:4])}{more}: the store lacks {lack}")
     if sweep.ambiguous:
         print(f"left out: {sweep.ambiguous} rows with the labels of another row but other content (planned rows stand, else those stored last)")
     return 0

@@ -1,11 +1,18 @@
 """The figures: what is drawn, with which numbers, and what is said where data lack."""
+import json
+from types import SimpleNamespace
+
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
+from scipy import stats
 
 import figures
 import plots
+import prediction
+import synthetic_store
+from intervals import mean_interval
 from plots import style
 from sweep import Missing, Sweep
 from synthetic_store import StoreBuilder, quickstart_like
@@ -40,8 +47,11 @@ def test_every_figure_is_written_as_png_and_svg(synthetic, tmp_path, capsys):
 
 def test_the_same_store_gives_the_same_bytes(tmp_path):
     path = quickstart_like(degrees=(0, 25)).write(tmp_path / "small.h5")
-    for folder in ("one", "two"):
-        figures.draw_all(Sweep(path), tmp_path / folder)
+    with matplotlib.rc_context(style.SETTINGS):
+        for folder in ("one", "two"):
+            figures.save(plots.similarity_maps.draw(Sweep(path), "code+math"), tmp_path / folder, "maps")
+            figures.save(plots.best_merge_against_degree.draw(Sweep(path), "code+math", "doctest"), tmp_path / folder, "lines")
+    assert len(list((tmp_path / "one").iterdir())) == 4
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
@@ -128,7 +138,8 @@ def test_lines_differ_in_more_than_colour(sweep):
     assert len({(s["marker"], s["linestyle"]) for s in style.FAMILY_STYLES.values()}) == 4
 
 
-def test_several_pairs_get_figures_of_their_own(tmp_path):
+def test_several_pairs_get_figures_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "save", lambda figure, folder, name: folder / f"{name}.png")
     store = quickstart_like()
     store.experiment("average", ["code", "prose"], [25, 25], {"alpha": 0.5}, layer="all", loss=1.9, weights=[0.5, 0.5])
     written, missing = figures.draw_all(Sweep(store.write(tmp_path / "two_pairs.h5")), tmp_path / "out")
@@ -181,7 +192,7 @@ def test_rows_outside_the_plan_are_there_on_request(tmp_path):
 
 
 def test_the_command_takes_what_is_outside_the_plan_and_says_what_it_left_out(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(figures, "draw_all", lambda sweep, folder: ([], [("degrees", sweep.degrees("code+math", "doctest"))]))
+    monkeypatch.setattr(figures, "draw_all", lambda sweep, folder: ([], [("degrees", str(sweep.degrees("code+math", "doctest")))]))
     assert figures.main([str(config_grown_narrower(tmp_path)), "-o", str(tmp_path / "out"), "--outside-plan"]) == 0
     printed = capsys.readouterr().out
     assert "left out: 1 rows" in printed and "[0, 25, 100, 400]" in printed
@@ -199,3 +210,233 @@ def test_planned_comparisons_stand_before_others_of_the_same_labels(tmp_path):
         store.comparison("code", 25, "math", 25, np.full((3, 3), value), in_plan=planned)
     path = store.write(tmp_path / "twice.h5")
     assert Sweep(path, outside_plan=True).similarity("cka_debiased")["value"].values == pytest.approx(0.9)
+
+
+# ---- a store with everything: references, rebasin, sparse spans, twins, the specialists' own texts, four specialists
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """(the builder, for its rows; the sweep)."""
+    store = synthetic_store.rich()
+    return store, Sweep(store.write(tmp_path_factory.mktemp("full") / "rich.h5"))
+
+
+def by_seed(store, method, degree, target="doctest", members=("code", "math"), column="loss", **setting):
+    """seed -> a value of the builder's rows, straight from them."""
+    found = {}
+    for row in store.rows["experiments"]:
+        parameters = json.loads(row["setting"].split(" ", 1)[1])
+        if (row["method"], row["target"], tuple(row["model"]), row["degree"][0]) == (method, target, tuple(members), degree) and setting.items() <= parameters.items():
+            found[row["seed"]] = row[column]
+    assert found, (method, degree, target, members, setting)
+    return np.array([found[seed] for seed in sorted(found)])
+
+
+def half_width(numbers):
+    return stats.t.ppf(0.975, len(numbers) - 1) * np.std(numbers, ddof=1) / np.sqrt(len(numbers))
+
+
+def words_of(figure):
+    """Title and caption, unwrapped."""
+    return figure._suptitle.get_text().replace("\n", " "), figure._supxlabel.get_text().replace("\n", " ")
+
+
+def test_references_stand_beside_the_families(full):
+    store, sweep = full
+    figure = plots.best_merge_against_degree.draw(sweep, "code+math", "doctest")
+    lines = errorbars(figure.axes[0])
+    for label, method in (("base fine-tuned on the target", "finetune_target"), ("base fine-tuned on all members' text", "joint")):
+        _, losses, _, high = lines[label]
+        assert losses == pytest.approx([by_seed(store, method, d).mean() for d in (0, 25, 100, 400)])
+        assert high[3] - losses[3] == pytest.approx(half_width(by_seed(store, method, 400)))  # the base is the same for every seed
+    title, caption = words_of(figure)
+    tuned = by_seed(store, "route", 400, span=2, top_k="all") - by_seed(store, "finetune_target", 400)
+    assert f"{abs(tuned.mean()):.3f} nat below the base fine-tuned on the target" in title and tuned.mean() + half_width(tuned) < 0
+    assert "Learned from the target's training text: finetune_target, route" in caption
+
+
+def test_families_are_compared_over_degrees_with_the_same_to_choose_from(full):
+    store, sweep = full
+    assert by_seed(store, "ties", 400).mean() < by_seed(store, "rebasin", 400, alpha=0.5).mean()  # would win, but was run at degree 400 alone
+    lines = errorbars(plots.best_merge_against_degree.draw(sweep, "code+math", "doctest").axes[0])
+    candidates = [("average", {"alpha": a}) for a in (0.25, 0.5, 0.75)] + [("rebasin", {"alpha": a}) for a in (0.25, 0.5, 0.75)]
+    method, setting = min(candidates, key=lambda c: by_seed(store, c[0], 400, column="loss_select", **c[1]).mean())
+    assert lines["parameters"][1][3] == pytest.approx(by_seed(store, method, 400, **setting).mean())
+
+
+def test_what_a_store_lacks_in_references_is_said(sweep):
+    assert "Not in the store: finetune_target and joint" in words_of(plots.best_merge_against_degree.draw(sweep, "code+math", "doctest"))[1]
+
+
+def test_the_barrier_is_the_height_above_the_chord(full):
+    store, sweep = full
+    figure = plots.barrier_against_degree.draw(sweep, "code+math", "doctest")
+    lines, code, math = errorbars(figure.axes[0]), *(by_seed(store, "specialist", 400, members=[m]) for m in ("code", "math"))
+    select = [by_seed(store, "specialist", 400, members=[m], column="loss_select") for m in ("code", "math")]
+    for label, method in (("parameters averaged as they are", "average"), ("after matching units (rebasin)", "rebasin")):
+        rises = {a: (by_seed(store, method, 400, column="loss_select", alpha=a) - a * select[0] - (1 - a) * select[1]).mean() for a in (0.25, 0.5, 0.75)}
+        top = max(rises, key=rises.get)  # which weight: by select
+        heights = by_seed(store, method, 400, alpha=top) - top * code - (1 - top) * math
+        _, values, low, high = lines[label]
+        assert values[3] == pytest.approx(heights.mean())
+        assert (low[3], high[3]) == pytest.approx((heights.mean() - half_width(heights), heights.mean() + half_width(heights)))
+    title, caption = words_of(figure)
+    assert "no barrier" in title and "matching makes it" in title and "0.25, 0.5, 0.75 of code" in caption
+
+
+def test_a_barrier_is_called_one_only_where_the_interval_is_above_the_chord(tmp_path):
+    words = {}
+    for name, rises in (("certain", (0.30, 0.31, 0.32)), ("doubtful", (-0.2, 0.0, 0.5))):
+        store = StoreBuilder()
+        for seed, rise in enumerate(rises):
+            common = dict(seed=seed, id=f"{seed:032x}")
+            for model, loss in (("code", 2.0), ("math", 3.0), ("base", 2.5)):
+                store.experiment("base" if model == "base" else "specialist", [model], [0 if model == "base" else 25], loss=loss, **{**common, "id": f"{model}{seed}"})
+            store.experiment("average", ["code", "math"], [25, 25], {"alpha": 0.25}, layer="all", weights=[0.25, 0.75], loss=2.75 + rise, **common)
+        words[name] = words_of(plots.barrier_against_degree.draw(Sweep(store.write(tmp_path / f"{name}.h5")), "code+math", "doctest"))
+    assert "a barrier of 0.310 nat above the chord" in words["certain"][0] and "No rebasin in the store" in words["certain"][1]
+    assert "no certain barrier: 0.100 nat (not certainly) above" in words["doubtful"][0]
+
+
+def test_retention_is_on_each_specialists_own_text_without_what_learned_from_it(full):
+    store, sweep = full
+    figure = plots.retention_against_degree.draw(sweep, "code+math")
+    assert [a.get_title() for a in figure.axes[:2]] == ["on code, code's own text", "on math, math's own text"]
+    for axis, text in zip(figure.axes, ("code", "math")):
+        lines = errorbars(axis)
+        assert set(lines) == {"parameters", "code alone", "math alone"}  # routers trained on the target, the specialist's own text, are left out
+        assert lines["parameters"][1] == pytest.approx([by_seed(store, "average", d, text, alpha=0.5).mean() for d in (0, 25, 100, 400)])
+    lost = by_seed(store, "average", 400, "code", alpha=0.5) - by_seed(store, "specialist", 400, "code", members=["code"])
+    assert f"{lost.mean():.3f} nat above code alone on code" in words_of(figure)[0]
+    with pytest.raises(Missing, match="own corpus"):
+        plots.retention_against_degree.draw(sweep, "prose+formal")
+
+
+def test_whose_text_is_whose_is_read_from_the_config(tmp_path):
+    store = StoreBuilder()
+    store.config = '[[specialist]]\nname = "coder"\ncorpus = "code"\n'
+    for target in ("code", "doctest"):
+        store.experiment("base", ["base"], [0], target=target)
+    sweep = Sweep(store.write(tmp_path / "names.h5"))
+    assert [sweep.own_corpus(m) for m in ("coder", "coder#1", "code-short", "codes", "math")] == ["code", "code", "code", "codes", "math"]
+
+
+def test_spans_at_equal_cost_are_compared_with_as_many_experts(full):
+    store, sweep = full
+    figure = plots.span_at_equal_cost.draw(sweep, "code+math", "doctest")
+    flops, stored, differences = figure.axes[:3]
+    points = {label: np.stack(line[:2], axis=1).astype(float) for label, line in errorbars(flops).items()}
+    dense = [by_seed(store, "route", 400, span=s, top_k="all") for s in (1, 2)]
+    sparse, twins = by_seed(store, "route", 400, top_k=2), by_seed(store, "route", 400, members=("code", "math", "code#1", "math#1"))
+    assert points["spans, dense, degree 400"] == pytest.approx(np.array([(2, dense[0].mean()), (4, dense[1].mean())]))
+    assert points["spans, top-2 renormalised, degree 400"] == pytest.approx(np.array([(2, dense[0].mean()), (2.05, sparse.mean())]))
+    assert points["span 1 over twins' experts, degree 400"] == pytest.approx(np.array([(2, dense[0].mean()), (4, twins.mean())]))
+    assert errorbars(stored)["span 1 over twins' experts, degree 400"][0] == pytest.approx([2, 3.8])
+    labels = [t.get_text().replace("\n", " ") for t in differences.get_yticklabels()]
+    assert labels == ["dense span 2 against span 1 over 4 experts of the same block (1.00 x FLOPs, 0.53 x stored)",
+                      "span 2, top-2 renormalised, against dense span 1 (1.02 x FLOPs, 1.00 x stored)", "span 2 against span 1, both dense (2.00 x FLOPs, 1.00 x stored)"]
+    drawn = [c for c in differences.containers if c.get_label() == "degree 400"]
+    for container, expected in zip(drawn, (dense[1] - twins, sparse - dense[0], dense[1] - dense[0])):  # from the bottom
+        line, _, (bars,) = container.lines
+        assert line.get_xdata()[0] == pytest.approx(expected.mean())
+        assert bars.get_segments()[0][:, 0] == pytest.approx([expected.mean() - half_width(expected), expected.mean() + half_width(expected)])
+    assert {c.get_label() for c in differences.containers} == {f"degree {d}" for d in (0, 25, 100, 400)}  # each also at degree 0
+    title = words_of(figure)[0]
+    assert "At degree 400 and equal FLOPs span 2 keeping as many experts is" in title and "at degree 0:" in title
+
+
+def test_spans_that_differ_in_more_than_span_are_not_compared(tmp_path):
+    store = quickstart_like()
+    for row in store.rows["experiments"]:
+        if row["setting"] == 'route {"scope":"per_layer","span":2,"top_k":"all"}':
+            row["setting"] = 'route {"scope":"single","span":2,"top_k":"all"}'
+    store.axes["setting"] = synthetic_store.Names(s.replace('"per_layer","span":2', '"single","span":2') for s in store.axes["setting"])
+    store.parameters = [(m, p.replace('"per_layer","span":2', '"single","span":2')) for m, p in store.parameters]
+    with pytest.raises(Missing, match="same router"):
+        plots.span_at_equal_cost.draw(Sweep(store.write(tmp_path / "other.h5")), "code+math", "doctest")
+
+
+def test_the_frontier_is_chosen_on_select_and_drawn_on_test():
+    entries = [SimpleNamespace(name=name) for name in "abcd"]
+    points = [(1, 2.0, entries[0]), (2, 1.9, entries[1]), (2, 1.8, entries[2]), (3, 1.85, entries[3])]
+    assert [e.name for _, _, e in plots.cost_quality.frontier(points)] == ["a", "c"]  # b is as dear as c and worse, d dearer and worse
+
+
+def test_the_frontiers_points_are_test_losses_with_intervals(full):
+    store, sweep = full
+    figure = plots.cost_quality.draw(sweep, "code+math", "doctest")
+    ties = by_seed(store, "ties", 400)
+    solid = [c for c in figure.axes[0].containers if isinstance(c, ErrorbarContainer)]
+    assert len(solid) == 1  # nothing is both better and dearer than ties, by construction
+    line, _, (bars,) = solid[0].lines
+    assert (line.get_xdata()[0], line.get_ydata()[0]) == pytest.approx((1, ties.mean()))
+    assert bars.get_segments()[0][:, 1] == pytest.approx([ties.mean() - half_width(ties), ties.mean() + half_width(ties)])
+    hollow = {l.get_label() for l in figure.axes[0].lines}
+    assert {"routing", "outputs", "base", "a member alone", "base fine-tuned on the target"} <= hollow
+
+
+def test_the_merge_gap_is_drawn_against_similarity_seeds_averaged(full):
+    store, sweep = full
+    table, method = plots.similarity_and_merge_gap.gaps(sweep, "doctest", "cka_debiased")
+    assert method == "interpolate_features" and len(table) == 6 * 3 - 1 and table["degree"].min() > 0
+    row = table[(table["pair"] == "math+prose") & (table["degree"] == 100)].iloc[0]
+    parents = [by_seed(store, "specialist", 100, members=[m]) for m in ("math", "prose")]
+    gaps = by_seed(store, "interpolate_features", 100, members=("math", "prose"), alpha=0.5) - (parents[0] + parents[1]) / 2
+    assert row["gap"] == pytest.approx(gaps.mean()) and row["gap_interval"].high == pytest.approx(gaps.mean() + half_width(gaps))
+    compared = [np.diag(r["value"]).mean() for r in store.rows["similarity"]
+                if (r["model_a"], r["model_b"], r["degree_a"], r["metric"]) == ("math", "prose", 100, "cka_debiased")]
+    assert row["similarity"] == pytest.approx(np.mean(compared)) and row["similarity_interval"].n == 3
+    select = [by_seed(store, "specialist", 100, members=[m], column="loss_select").mean() for m in ("math", "prose")]
+    assert row["parents"] == pytest.approx(np.mean(select))
+
+
+def test_similarity_and_merge_gap_says_relation_and_what_is_missing(full):
+    _, sweep = full
+    figure = plots.similarity_and_merge_gap.draw(sweep, "doctest")
+    table, _ = plots.similarity_and_merge_gap.gaps(sweep, "doctest", "cka_debiased")
+    chosen = prediction.complete(table)
+    assert sorted(chosen["degree"].unique()) == [25, 100]  # one pair lacks degree 400
+    relation = prediction.mantel(chosen, "similarity", "gap")
+    title, caption = words_of(figure)
+    assert f"r = {relation.correlation:+.2f}, p = {relation.p:.2g}; 4 specialists, 6 pairs" in title
+    assert "Not in the store, so not compared: norm of the task vectors and cosine of the task vectors" in caption
+    names = [t.get_text() for t in figure.axes[1].get_yticklabels()]
+    assert names == ["CKA and parents' losses", "degree and CKA", "CKA, without degree", "degree and parents' losses", "degree", "constant"]
+    errors = [float(c.lines[0].get_xdata()[0]) for c in figure.axes[1].containers]
+    by_hand = prediction.leave_one_specialist_out(chosen, "gap", ("degree", "similarity"))
+    assert errors[names.index("degree and CKA")] == pytest.approx(np.mean(list(by_hand.values())))
+
+
+def test_below_four_specialists_prediction_is_not_estimable(sweep):
+    figure = plots.similarity_and_merge_gap.draw(sweep, "doctest")
+    assert "not estimable: 2 specialists" in words_of(figure)[0]
+    assert [c.get_label() for c in figure.axes[0].containers] == ["degree 25", "degree 100", "degree 400"] and len(figure.axes) == 2  # one, and the legend's room
+
+
+def test_maps_stand_across_and_within_the_members(sweep):
+    figure = plots.similarity_maps.draw(sweep, "code+math")
+    maps = [a for a in figure.axes if a.images and a.get_title()]
+    assert [(a.get_xlabel(), a.get_title()) for a in maps] == (
+        [("block of math", f"degree {d}") for d in (0, 25, 100, 400)] + [(f"block of {m}, other seed", f"degree {d}") for m in ("code", "math") for d in (25, 100, 400)])
+    across = np.array([[1 - 0.7 - 0.1 * abs(a - b) - 0.02 * a for b in range(3)] for a in range(3)])
+    assert np.asarray(maps[3].images[0].get_array()) == pytest.approx(across)
+    assert np.asarray(maps[6].images[0].get_array()) == pytest.approx(np.mean([np.minimum(across + 0.004 * (s - 1) + 0.2, 1) for s in (0, 0, 1)], axis=0))
+
+
+def test_doubt_is_said_in_words():
+    told = [style.change(mean_interval(numbers, "seeds")) for numbers in ([-0.1, -0.11, -0.12], [-0.1, 0.3, 0.1], [0.0, 0.0, 0.0], [2e-5, 1e-5, 3e-5], [0.1])]
+    assert told == ["0.110 nat below", "0.100 nat (not certainly) above", "0 nat below", "0.00002 nat (not certainly) above", "0.100 nat (not certainly) above"]
+
+
+def test_neighbouring_blocks_weight_is_compared_with_even_mixing(sweep):
+    assert ("routers over span 2 give the neighbouring blocks 0.50 of the weight [0.50, 0.50; n = 3 seeds], not certainly other than the 0.50 of even mixing"
+            in words_of(plots.routing_weights.draw(sweep, "code+math", "doctest"))[0])
+
+
+def test_many_training_curves_get_panels_of_their_own(tmp_path):
+    store = StoreBuilder()
+    for i in range(6):
+        store.add("training", {"model": f"m{i}", "seed": 0, "loss": [2.0, 1.9 - 0.1 * i], "learning_rate": [1e-3, 1e-4]})
+    figure = plots.training_curves.draw(Sweep(store.write(tmp_path / "many.h5")))
+    assert [a.get_title() for a in figure.axes] == [f"m{i}" for i in range(6)]
+    assert words_of(figure)[0] == "Training loss of 6 models: m5 from 2.00 to 1.40 falls most, m0 from 2.00 to 1.90 least"
