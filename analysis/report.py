@@ -2,7 +2,7 @@
 """Writes a sweep's results as one HTML page that needs nothing else: the verdicts, the figures, costs, settings and where all of it
 comes from, failures, and what the store lacks. To be read by someone who has not seen the code.
 
-usage: report.py STORE.h5 [STORE.h5 ...] -o report.html [--outside-plan]
+usage: report.py STORE.h5 [STORE.h5 ...] -o report.html [--outside-plan] [--config CONFIG.toml ...]
 """
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import base64
 import io
 import re
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from plots import style
 from sweep import Missing, Sweep
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+FEW = 6  # cases (a pair on a target) of which each has a table of its own at the top
 LARGEST_SVG = 400_000  # bytes; larger drawings are smaller, and as sharp as a screen needs, as PNG
 
 
@@ -196,18 +198,19 @@ def axes_of(sweep):
             ("targets", list(dict.fromkeys(df["target"].astype(str)))), ("seeds", sorted(map(int, df["seed"].unique()))), ("methods", methods)]
 
 
-def page(paths, outside_plan=False) -> str:
-    """The whole page for one store or several."""
+def page(paths, outside_plan=False, configs=()) -> str:
+    """The whole page for one store or several. configs: files of configs that filled them besides those that they hold."""
     sweep = Sweep(paths, outside_plan)
-    found, said = verdict.verdicts(sweep), verdict.SettingText(sweep)
+    found, said = verdict.verdicts(sweep, configs), verdict.SettingText(sweep)
     drawn, missing = pictures(sweep)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)
     environment.filters.update(number=number, signed=signed, interval=interval, short=short, perplexity=perplexity, listed=listed, duration=duration, typeset=typeset, zip=zip)
-    runs = cmsweep_reader.runs(paths)
+    runs, cases = cmsweep_reader.runs(paths), cases_of(found)
+    last = [case.last.word for case in cases]
     return environment.get_template("report.html.j2").render(
         style_sheet=(TEMPLATES / "report.css").read_text(), sweep=sweep, made=[cmsweep_reader.provenance(path) for path in paths],
-        files=[Path(path).name for path in paths], cases=cases_of(found), words=verdict.WORDS, said=said, name_of=lambda o: verdict.name_of(o, said),
+        files=[Path(path).name for path in paths], cases=cases, many=len(cases) > FEW, tally=[(word, last.count(word)) for word in dict.fromkeys(last)], words=verdict.WORDS, said=said, name_of=lambda o: verdict.name_of(o, said),
         word_of=verdict.words, reason=verdict.reason, similarity_text=verdict.similarity_text, metric_name=style.metric_name,
         rounding=verdict.ROUNDING, scale_of=scale_of, costs_of=lambda case: costs_of(case, said), finite=np.isfinite, learned=learned_methods(sweep),
         findings=findings.findings(paths, outside_plan), claims=findings.CLAIMS, figures=drawn, missing=missing, progress=cmsweep_reader.progress(paths),
@@ -225,10 +228,11 @@ def main(arguments=None):
     parser.add_argument("stores", nargs="+", metavar="STORE.h5")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="report.html")
     parser.add_argument("--outside-plan", action="store_true", help="also rows that the stores' last configs no longer ask for")
+    parser.add_argument("--config", action="append", default=[], metavar="CONFIG.toml", help=verdict.CONFIG_HELP)
     options = parser.parse_args(arguments)
     try:
-        text = page(options.stores, options.outside_plan)
-    except StoreError as error:
+        text = page(options.stores, options.outside_plan, options.config)
+    except (StoreError, OSError, tomllib.TOMLDecodeError) as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 2
     options.output.parent.mkdir(parents=True, exist_ok=True)

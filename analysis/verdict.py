@@ -22,7 +22,7 @@ the test split. Step 3 asks up to four families, each at its own 95 %; the inter
 A routed or learned combination may have seen training text of the target. What the rule says without those stands beside it, and what
 the same setting gains at degree 0, where it can only adapt to that text.
 
-usage: verdict.py STORE.h5 [STORE.h5 ...] [--outside-plan]
+usage: verdict.py STORE.h5 [STORE.h5 ...] [--outside-plan] [--config CONFIG.toml ...]
 """
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ import os
 import sys
 import tomllib
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,7 @@ NOT_AT_ALL, OPEN = "not at all", "no verdict yet"
 ROUNDING = 1e-5
 """Nats per token: losses are float32 sums, so that combinations of equal models differ by less than this."""
 NOT_MEASURED = "not measured in this store"
+CONFIG_HELP = "a config that filled the store too, besides the one that it holds: for how specialists were trained"
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,9 @@ def settings_of(sweep, rows) -> list[Entry]:
     return [sweep.entry(group) for _, group in sorted(rows.groupby(keys), key=lambda item: item[0])]
 
 
-def verdicts(sweep) -> list[Verdict]:
-    """For every pair, target and degrees with a combination, in the store's order of pairs and targets, degrees ascending."""
+def verdicts(sweep, configs=()) -> list[Verdict]:
+    """For every pair, target and degrees with a combination, in the store's order of pairs and targets, degrees ascending. configs:
+    files of configs that filled the stores besides those that they hold; they say how specialists were trained."""
     frame = sweep.experiments
     together = frame[~frame["method"].isin(["base", "specialist"])]
     if together.empty:
@@ -179,7 +182,7 @@ def verdicts(sweep) -> list[Verdict]:
         verdict = verdict_of(sweep, rows, at)
         if verdict is not None:
             found.append(verdict)
-    similarities, mixes = Similarities(sweep), mixes_of(sweep)
+    similarities, mixes = Similarities(sweep), mixes_of(sweep, configs)
     return [replace(v, adaptation=adaptation(sweep, v, found), similarity=similarities.of(v), hints=hints(sweep, v, found, mixes)) for v in found]
 
 
@@ -298,19 +301,17 @@ def specialisation(verdict, found, less):
     return Hint(about, change, f"the best merge at degree {other.degree} ({other.best_merge['method']}; verdict there: {other.word}) is " + outcome(change))
 
 
-def mixes_of(sweep):
-    """Specialist -> (corpus, what it was mixed with or None, its other settings), as the stores' configs say."""
+def mixes_of(sweep, configs=()):
+    """Specialist -> (corpus, what it was mixed with or None, its other settings), as the stores' configs say, and `configs`. One that
+    two configs train in different ways is left out: its name does not say which it is."""
+    texts = [cmsweep_reader.provenance(path)["config"] for path in ([sweep.paths] if isinstance(sweep.paths, (str, os.PathLike)) else sweep.paths)]
     known = {}
-    for path in [sweep.paths] if isinstance(sweep.paths, (str, os.PathLike)) else sweep.paths:
-        try:
-            config = tomllib.loads(cmsweep_reader.provenance(path)["config"])
-        except tomllib.TOMLDecodeError:
-            continue
+    for config in map(tomllib.loads, texts + [Path(path).read_text() for path in configs]):
         for specialist in config.get("specialist", []):
             own = {**config.get("finetune", {}), **specialist}
             name, corpus, mix = own.pop("name", None), own.pop("corpus", None), own.pop("mix", None)
-            known.setdefault(name, (corpus, mix, own))
-    return known
+            known.setdefault(name, []).append((corpus, mix, own))
+    return {name: specs[0] for name, specs in known.items() if all(spec == specs[0] for spec in specs)}
 
 
 def datamix(verdict, found, mixes):
@@ -486,11 +487,12 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="For every pair, degree and target: whether and how to combine, by measured gain and cost.")
     parser.add_argument("stores", nargs="+", metavar="STORE.h5")
     parser.add_argument("--outside-plan", action="store_true", help="also rows that the store's last config no longer asks for")
+    parser.add_argument("--config", action="append", default=[], metavar="CONFIG.toml", help=CONFIG_HELP)
     options = parser.parse_args(arguments)
     try:
         sweep = Sweep(options.stores, options.outside_plan)
-        print(text(verdicts(sweep), sweep))
-    except StoreError as error:
+        print(text(verdicts(sweep, options.config), sweep))
+    except (StoreError, OSError, tomllib.TOMLDecodeError) as error:
         print(f"verdict.py: {error}", file=sys.stderr)
         return 2
     return 0

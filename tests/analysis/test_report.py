@@ -250,7 +250,7 @@ def many_pairs(name="many"):
 
 def test_many_pairs_are_summed_up(tmp_path, undrawn):
     text = Reader(report.page([many_pairs().write(tmp_path / "many.h5")])).text
-    assert "At the last degree of each of the 10 pairs and targets: 8 × by parameters ; 2 × not at all" in text
+    assert "At the last degree of each of the 10 pairs and targets: 8 × by parameters ; 2 × not at all ." in text
 
 
 def test_several_stores_and_former_plans_in_one_page(tmp_path, undrawn):

@@ -225,6 +225,20 @@ def test_a_pair_trained_with_a_mix_is_found_by_the_config(tmp_path):
     assert hint(judged(path)["code+math", "doctest", "100"], "datamix").measured is None
 
 
+def test_other_configs_may_say_how_specialists_were_trained(tmp_path):
+    store = store_with({AVERAGE: [1.8, 1.81, 1.82]})
+    for seed in SEEDS:
+        store.experiment("average", ["code mixed", "math mixed"], [100, 100], {"alpha": 0.5}, seed, layer="all", loss=1.75 + 0.01 * seed)
+    path, config = store.write(tmp_path / "mixed.h5"), tmp_path / "mixed.toml"
+    config.write_text(MIXED)
+    (found,) = [v for v in verdict.verdicts(Sweep(path), [config]) if v.pair == "code+math"]
+    assert hint(found, "datamix").measured.mean == pytest.approx(0.05)
+    other = tmp_path / "other.toml"
+    other.write_text(MIXED.replace("steps = 100", "steps = 200"))  # the same names for other models
+    (found,) = [v for v in verdict.verdicts(Sweep(path), [config, other]) if v.pair == "code+math"]
+    assert hint(found, "datamix").measured is None and verdict.main([str(path), "--config", str(tmp_path / "none.toml")]) == 2
+
+
 def test_more_target_text_and_models_trained_instead(tmp_path):
     short, long = (("route", (("batch", 4), ("span", 1), ("steps", s)), Costs(costing(320.0, target_tokens=s * 100))) for s in (10, 40))
     tuned = ("finetune_target", (("steps", 10),), Costs(costing(200.0, target_tokens=1000)))
