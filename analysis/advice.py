@@ -44,7 +44,7 @@ def health(sweep, found) -> list[list[str]]:
 
 def on_own_text(sweep, member, degree):
     """(target, loss minus the base's there), where the member's own corpus is a target too; None where it is not, or for the base."""
-    corpus = member.split("#")[0] if member != "base" else None
+    corpus = sweep.own_corpus(member) if member != "base" else None
     try:
         return corpus, difference(sweep.specialist(member, degree, corpus), sweep.base(corpus))
     except Missing:

@@ -8,14 +8,17 @@ said. Differences beside it are measured but do not decide. Best settings are th
 from __future__ import annotations
 
 import findings
-from findings import UNKNOWN, Finding, judge, judge_words
-from intervals import Interval, mean_interval
-from sweep import Missing, Sweep, best, difference, interpolations, routes_by_span
+import prediction
+from findings import FAILS, HOLDS, UNKNOWN, Finding, judge, judge_words
+from intervals import mean_interval
+from plots import similarity_and_merge_gap, span_at_equal_cost
+from sweep import Missing, Sweep, best, contrast, difference, interpolations, routes_by_span
 
 CLAIMS = {
     "specialise": "every specialist goes on learning its own text",
     "similarity": findings.CLAIMS["a"],
     "ceiling": "the specialists differ by more than two seeds of one specialist do",
+    "prediction": "at one degree, the less alike two specialists are, the more their even mixture loses against them",
     "features": "averaging features gains over the best single model",
     "parameters": "averaging parameters gains over the best single model",
     "bowl": findings.CLAIMS["b"],
@@ -35,7 +38,7 @@ CLAIMS = {
 CHAPTERS = {
     "specialising": ("specialise",),
     "similarity": ("similarity", "ceiling"),
-    "averaging": ("features", "parameters", "bowl"),
+    "averaging": ("features", "parameters", "bowl", "prediction"),
     "routing": ("routing", "adaptation", "span", "saturation", "equal_flops", "loses_too"),
     "outputs": ("outputs", "gap", "gate"),
     "controls": ("input", "target_text", "joint"),
@@ -88,17 +91,9 @@ def untrained(rows):
     return rows[(rows["target_tokens"] == 0).fillna(False).astype(bool)]
 
 
-def change_of_difference(one, other) -> Interval:
-    """(first minus second) of `one` minus that of `other`, paired as sweep.difference pairs: by seed where seeds vary, else by block
-    of the test text."""
-    entries = [*one, *other]
-    if any(e.varies for e in entries):
-        loss = [e.rows.set_index("seed")["loss"] for e in entries]
-        over = "seeds"
-    else:
-        loss = [e.blocks.iloc[0] for e in entries]
-        over = "text blocks"
-    return mean_interval((loss[0] - loss[1]) - (loss[2] - loss[3]), over)
+def change_of_difference(one, other):
+    """(first minus second) of `one` minus that of `other`."""
+    return contrast([(1, one[0]), (-1, one[1]), (-1, other[0]), (1, other[1])])
 
 
 def routed(sweep, pair, target, degree, span=None):
@@ -176,6 +171,30 @@ def _bowl(finding, sweep, pair, target):
     return finding
 
 
+def _prediction(finding, sweep, pair, target):
+    """Of all pairs of specialists on the target, not of one: by the correlation within degrees and its permutation of specialists."""
+    metric = metric_of(sweep)
+    table, method = similarity_and_merge_gap.gaps(sweep, target, metric)
+    if table.empty:
+        raise Missing("pairs of specialists with their similarity and their even mixture")
+    try:
+        relation = prediction.mantel(prediction.complete(table), "similarity", "gap")
+    except prediction.NotEstimable as lack:
+        raise Missing(f"enough specialists: {lack}") from lack
+    holds = relation.p <= 0.05 and relation.correlation < 0
+    finding.verdict = UNKNOWN if relation.p != relation.p else HOLDS if holds else FAILS
+    finding.reason = (f"{metric} and the merge gap of {method} correlate within degrees with r = {relation.correlation:+.2f}, Mantel p = {relation.p:.3f}, "
+                      f"n = {relation.pairs} pairs of {relation.specialists} specialists")
+    return finding
+
+
+def metric_of(sweep):
+    metric = next((m for m in ("cka_debiased", "cka_linear") if m in sweep.comparisons["metric"].values), None)
+    if metric is None:
+        raise Missing("comparisons by cka_debiased or cka_linear")
+    return metric
+
+
 def _routing(finding, sweep, pair, target):
     last = last_degrees(sweep, pair, target)[-1]
     mixed = best_of(sweep, interpolations(sweep, pair, target, last), f"an interpolation at degree {last}")
@@ -220,15 +239,16 @@ def _saturation(finding, sweep, pair, target):
 
 
 def _equal_flops(finding, sweep, pair, target):
+    """Against dense span 1 by keeping as many experts as that has; against as many experts of the same block, of twins."""
     last = last_degrees(sweep, pair, target)[-1]
-    dense = routed(sweep, pair, target, last, 1)
-    rows = sweep.select(pair, target, last, method="route")
-    sparse = rows[(rows["span"] > 1) & (abs(rows["flops_per_token"].astype(float) / float(dense["flops_per_token"]) - 1) < 0.02)
-                  & (rows["layer"].astype(str) == str(dense["layer"]))]
-    entry = best_of(sweep, sparse, "routing over a wider span whose top experts cost what dense span 1 costs (top_k = the number of members)")
-    change = finding.add(f"dense routing over span 1 minus top-{entry['top_k']} routing over span {int(entry['span'])}, degree {last}", difference(dense, entry))
-    return decide(finding, [change], f"span {int(entry['span'])} with top {entry['top_k']} is {judge_words(change, 'better', 'worse')} than dense span 1 "
-                  f"at {entry['flops_per_token'] / dense['flops_per_token']:.2f} x its FLOPs")
+    found, _ = span_at_equal_cost.ways(sweep, pair, target)
+    fair = [(" ".join(label.split()), narrow, wide) for (kind, _), label, wide, narrow in
+            span_at_equal_cost.comparisons(found.get(last, {}), len(sweep.members(pair))) if kind != "dense"]
+    if not fair:
+        raise Missing(f"routing over a wider span with as many experts as span 1 has (top_k = {len(sweep.members(pair))}, renormalised, or twins of the members) at degree {last}")
+    changes = [finding.add(f"{label}, degree {last}: gain of the wider span", difference(narrow, wide)) for label, narrow, wide in fair]
+    return decide(finding, changes, "; ".join(f"{label}: {judge_words(c, 'better', 'worse')}, at {wide['flops_per_token'] / narrow['flops_per_token']:.2f} x the FLOPs"
+                                              for (label, narrow, wide), c in zip(fair, changes)))
 
 
 def _loses_too(finding, sweep, pair, target):
@@ -312,7 +332,7 @@ def _joint(finding, sweep, pair, target):
 
 _JUDGES = {
     "specialise": _specialise, "similarity": _similarity, "ceiling": _ceiling, "features": _averaging("interpolate_features"),
-    "parameters": _averaging("average"), "bowl": _bowl, "routing": _routing, "adaptation": _adaptation, "span": _span,
+    "parameters": _averaging("average"), "bowl": _bowl, "prediction": _prediction, "routing": _routing, "adaptation": _adaptation, "span": _span,
     "saturation": _saturation, "equal_flops": _equal_flops, "loses_too": _loses_too, "outputs": _outputs, "gap": _gap, "gate": _gate,
     "input": _input, "target_text": _target_text, "joint": _joint,
 }

@@ -55,7 +55,7 @@ def test_the_claims_that_need_a_richer_store(judged):
     for name in ("saturation", "equal_flops", "gate", "input", "target_text"):
         assert found[name].verdict == HOLDS, (name, found[name])
     assert found["joint"].verdict == FAILS and "certainly worse than the jointly trained model" in found["joint"].reason
-    assert found["equal_flops"].reason == "span 2 with top 2 is certainly better than dense span 1 at 1.00 x its FLOPs"
+    assert found["equal_flops"].reason == "span 2, top-2 renormalised, against dense span 1: certainly better, at 1.00 x the FLOPs"
     (change,) = [i for what, i in found["saturation"].measured if what == "gain of span 1 to 2 minus that of 2 to 3"]
     assert change.mean == pytest.approx(0.03) and change.n == 3
 
@@ -74,6 +74,25 @@ def test_an_interval_across_zero_never_holds(judged):
             row["loss"] = 1.6 + 0.4 * row["seed"]
     found = judged(store)
     assert found["gate"].verdict == FAILS and "not certainly better" in found["gate"].reason
+
+
+@pytest.mark.parametrize("sign, expected", [(-1, HOLDS), (1, FAILS), (0, FAILS)])
+def test_similarity_that_goes_with_the_merge_gap(judged, sign, expected):
+    """Five specialists, so ten pairs and 120 labellings: what p can reach is far below 0.05."""
+    store, names = StoreBuilder("five", blocks=1), ["code", "math", "law", "prose", "formal"]
+    similarity = dict(zip([(a, b) for i, a in enumerate(names) for b in names[i + 1:]], (0.9, 0.4, 0.75, 0.3, 0.85, 0.2, 0.65, 0.5, 0.1, 0.55)))
+    unrelated = dict(zip(similarity, (0.1, -0.1, -0.1, 0.1, 0.1, -0.1, 0.1, -0.1, -0.1, 0.1)))
+    for seed in SEEDS:
+        store.experiment("base", ["base"], [0], seed=seed, loss=2.0)
+        for name in names:
+            store.experiment("specialist", [name], [100], seed=seed, loss=1.8)
+        for (a, b), value in similarity.items():
+            gap = sign * value + 0.001 * seed if sign else unrelated[a, b] + 0.001 * seed
+            store.experiment("average", [a, b], [100, 100], {"alpha": 0.5}, seed, layer="all", loss=1.8 + gap, weights=[0.5, 0.5])
+            store.comparison(a, 100, b, 100, [[value + 0.001 * seed]], seed=seed)
+    found = judged(store)["prediction"]
+    assert found.verdict == expected and "n = 10 pairs of 5 specialists" in found.reason
+    assert sign == 0 or f"r = {sign:+d}.00" in found.reason
 
 
 def test_training_that_rises_again_is_said(judged):
