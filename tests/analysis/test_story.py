@@ -15,11 +15,14 @@ def rich(span_losses=(1.72, 1.66, 1.63, 1.62), sparse=1.70, gate=1.60, fixed=1.8
     """quickstart_like, with what its sweep lacks: three and four spans, wider spans at equal computation, a gate on the outputs, learned
     averages, a fine-tuned base and a jointly trained model, all at the last degree. Small differences between seeds in each."""
     store = quickstart_like()
+    store.sizes["expert"] = 2 * len(span_losses)
     store.rows["experiments"] = [r for r in store.rows["experiments"] if r["method"] != "route" or r["degree"][0] != 400]
     for seed in SEEDS:
         def add(method, setting, loss, wobble, members=("code", "math"), degree=400, **more):
             loss = loss + wobble * (seed - 1)
-            store.experiment(method, list(members), [degree] * len(members), setting, seed, loss=loss, block_loss=[loss] * 8, **more)
+            row = store.experiment(method, list(members), [degree] * len(members), setting, seed, loss=loss, block_loss=[loss] * 8, **more)
+            if method == "route":
+                store.add("routing", {"id": row["id"], "weight": np.full((store.sizes["block"], 2 * setting["span"]), 0.5 / setting["span"])})
         for span, loss in enumerate(span_losses, 1):
             add("route", {"scope": "per_layer", "span": span, "top_k": "all"}, loss, 0.001 * span, layer="all", flops_per_token=400.0 * span, target_tokens=1000)
         add("route", {"scope": "per_layer", "span": 2, "top_k": 2, "renormalise": True}, sparse, 0.002, layer="all", flops_per_token=400.0, target_tokens=1000)
