@@ -13,12 +13,11 @@ def draw(sweep, pair, target):
     styles, spans = style.degree_styles(degrees), sorted(int(s) for s in rows["span"].unique())
     figure, axes, room = style.new_figure(1, 1, 7.0, 4.6, legend_lines=1 + len(degrees) // 5)
     axis, used, title = axes[0][0], [], ""
-    beside = ["best interpolation", "ensemble"]
+    others_at = {d: {"best interpolation": sweep.entries(interpolations(sweep, pair, target, d)),
+                     "ensemble": sweep.entries(sweep.select(pair, target, d, method="ensemble_probabilities"))} for d in degrees}
+    beside = [name for name in ("best interpolation", "ensemble") if any(others[name] for others in others_at.values())]
     for degree in degrees:
-        others = {
-            beside[0]: sweep.entries(interpolations(sweep, pair, target, degree)),
-            beside[1]: sweep.entries(sweep.select(pair, target, degree, method="ensemble_probabilities")),
-        }
+        others = {name: others_at[degree][name] for name in beside}
         routed = {int(e["span"]): e for e in sweep.entries(rows[(rows["degree"] == degree).fillna(False).astype(bool)])}
         nudge = (degrees.index(degree) - (len(degrees) - 1) / 2) * 0.07
         look = {**styles[degree], "linestyle": ""}
@@ -32,14 +31,18 @@ def draw(sweep, pair, target):
             used += intervals
             style.line_with_intervals(axis, [len(beside) + spans.index(s) + nudge for s in sorted(routed)], [routed[s].loss for s in sorted(routed)],
                                       intervals, label=f"degree {degree}", **styles[degree])
-            if len(routed) > 1:
-                least, most = min(routed), max(routed)
-                title = f"At degree {degree} "
-                if others[beside[0]]:
-                    title += f"routing over span {least} is {style.change(difference(routed[least], best(others[beside[0]])))} the best interpolation; "
-                title += f"span {most} is {style.change(difference(routed[most], routed[least]))} span {least}"
+            least, most = min(routed), max(routed)
+            told = []
+            if others.get("best interpolation"):
+                told.append(f"routing over span {least} is {style.change(difference(routed[least], best(others['best interpolation'])))} the best interpolation")
+            if most > least:
+                told.append(f"span {most} is {style.change(difference(routed[most], routed[least]))} span {least}")
+            title = f"At degree {degree} " + "; ".join(told) if told else title
+        elif any(others.values()):
+            axis.plot([], [], label=f"degree {degree}", **styles[degree])
     axis.axhline(base.loss, label="base", **style.BASE)
-    axis.axvline(len(beside) - 0.5, color="0.8", linewidth=0.8)
+    if beside:
+        axis.axvline(len(beside) - 0.5, color="0.8", linewidth=0.8)
     axis.set_xticks(range(len(beside) + len(spans)), labels=beside + [f"routed, span {s}" for s in spans])
     axis.set_ylabel(f"loss on {target} (nat per token)")
     style.legend_below(room, axis, 5)

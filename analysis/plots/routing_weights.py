@@ -17,7 +17,9 @@ def draw(sweep, pair, target):
     members = sweep.members(pair)
     if not weights["id"].isin(rows["id"]).any():
         raise Missing("routing weights")
-    figure, axes, _ = style.new_figure(1, len(spans), max(6.8, 3.4 * len(spans)), 3.6)
+    count = [weights.loc[weights["id"].isin(rows.loc[rows["span"] == span, "id"]), "expert"].max() + 1 for span in spans]
+    figure, axes, _ = style.new_figure(1, len(spans), max(6.8, 2.0 + 0.6 * sum(count)), 3.8)
+    axes[0][0].get_subplotspec().get_gridspec().set_width_ratios(count)
     tables = {span: weights[weights["id"].isin(rows.loc[rows["span"] == span, "id"])] for span in spans}
     means = {span: own.groupby(["block", "expert"])["weight"].mean().unstack() for span, own in tables.items()}
     most = max(0.01, max(float(np.nanmax(table)) for table in means.values()))
@@ -30,7 +32,8 @@ def draw(sweep, pair, target):
             if np.isfinite(value) and table.size <= 60:
                 text = f"{value:.2f}" + (f"\n±{spread.high - spread.mean:.2f}" if np.isfinite(spread.low) else "")
                 axis.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if value < 0.5 * most else "black")
-        axis.set_xticks(range(len(table.columns)), labels=[expert_name(e, members, span) for e in table.columns], fontsize=7)
+        axis.set_xticks(range(len(table.columns)), labels=[expert_name(e, members, span) for e in table.columns], fontsize=7,
+                        **(dict(rotation=40, ha="right", rotation_mode="anchor") if max(map(len, members)) > 6 else {}))
         axis.set_yticks(range(len(table.index)), labels=table.index)
         axis.set_title(f"span {span}")
     axes[0][0].set_ylabel("block")

@@ -131,7 +131,7 @@ def draw(sweep, pair):
                                       label=" and ".join(members[:2]))
             means.append([i.mean for i in intervals])
             axis.set_title(f"block {block}")
-            style.degree_axis(axis, degrees, label="degree (steps)" if metric == metrics[-1] else "")
+            style.degree_axis(axis, degrees, label="degree (steps)" if metric == metrics[-1] else "", most=4)
             style.similarity_axis(axis, nearest, float(np.nanmin(low)) - 0.02)
         row[0].set_ylabel(style.metric_name(metric))
         if metric == metrics[0]:

@@ -68,7 +68,7 @@ def draw(sweep, target):
     except prediction.NotEstimable as lack:
         relation, compared, why_not = None, [], str(lack)
     figure, axes, room = style.new_figure(1, 2 if compared else 1, 9.6 if compared else 6.8, 4.6, legend_lines=1)
-    scatter(axes[0][0], table, metric, target)
+    scatter(axes[0][0], table, chosen if relation else table, metric, target)
     if compared:
         predictions(axes[0][1], compared)
     style.legend_below(room, axes[0][0], 6)
@@ -76,6 +76,7 @@ def draw(sweep, target):
                f"average. Bars: 95 % intervals (Student's t; {style.sample_sizes(list(table['gap_interval']))}). ")
     if relation:
         low, high = (f(prediction.without_each_specialist(chosen, "similarity", "gap")) for f in (min, max))
+        caption += "Hollow: not used, since at that degree, or with those specialists, not every pair is there. " if len(chosen) < len(table) else ""
         caption += (f"r: over pairs, each degree's mean taken out, seeds averaged ({', '.join(prediction.specialists_of(chosen))}; degrees "
                     f"{', '.join(str(d) for d in sorted(chosen['degree'].unique()))}); without one specialist {low:+.2f} to {high:+.2f}. p: Mantel, "
                     f"{'all' if relation.exact else 'a sample of'} {relation.labellings} labellings of the specialists, so {1 / relation.labellings:.2g} at best. Right: mean "
@@ -92,20 +93,30 @@ def predictors_of(chosen):
             "CKA and parents' losses": ("degree", "similarity", "parents")}
 
 
-def scatter(axis, table, metric, target):
-    degrees = sorted(table["degree"].unique())
-    looks = style.degree_styles(degrees)
-    for degree in degrees:
-        own = table[table["degree"] == degree]
+def scatter(axis, table, chosen, metric, target):
+    """Filled: the chosen rows. Names stand at those of their last degree, where they have room."""
+    chosen = set(zip(chosen["pair"], chosen["degree"]))
+    inside = [key in chosen for key in zip(table["pair"], table["degree"])]
+    looks = style.degree_styles(sorted(table["degree"].unique()))
+    used = {degree for degree, there in zip(table["degree"], inside) if there}
+    for (degree, solid), own in table.groupby(["degree", pd.Series(inside, index=table.index)], sort=True):
         ends = {}
         for side in ("similarity", "gap"):
             intervals = own[side + "_interval"]
             ends[side] = [[i.mean - i.low if np.isfinite(i.low) else 0 for i in intervals], [i.high - i.mean if np.isfinite(i.high) else 0 for i in intervals]]
-        axis.errorbar(own["similarity"], own["gap"], xerr=ends["similarity"], yerr=ends["gap"], capsize=2, elinewidth=0.7, label=f"degree {degree}",
-                      **{**looks[degree], "linestyle": ""})
-        if degree == degrees[-1] and len(own) <= 10:
-            for _, row in own.iterrows():
-                axis.annotate(row["pair"], (row["similarity"], row["gap"]), xytext=(4, 4), textcoords="offset points", fontsize=6.5, color="0.35")
+        axis.errorbar(own["similarity"], own["gap"], xerr=ends["similarity"], yerr=ends["gap"], capsize=2, elinewidth=0.7,
+                      label=f"degree {degree}" if solid or degree not in used else None, **{**looks[degree], "linestyle": ""},
+                      **({} if solid else dict(markerfacecolor="white", alpha=0.6)))
+    named = table[inside]
+    named = named[named["degree"] == named["degree"].max()]
+    width, height, placed = np.ptp(table["similarity"]) or 1, np.ptp(table["gap"]) or 1, []
+    for _, row in named.sort_values("gap").iterrows():
+        x, y = row["similarity"], row["gap"]
+        if all(abs(x - a) > 0.45 * width or abs(y - b) > 0.045 * height for a, b in placed):
+            right = x > table["similarity"].mean()
+            axis.annotate(row["pair"], (x, y), xytext=(-5 if right else 5, 5), textcoords="offset points", fontsize=6.5, color="0.3", ha="right" if right else "left",
+                          zorder=6, bbox=dict(facecolor="white", edgecolor="none", alpha=0.75, pad=0.4))
+            placed.append((x, y))
     axis.axhline(0, label="no gap", **style.BASE)
     axis.set_xlabel(f"{style.metric_name(metric)} between the members, mean of the blocks")
     axis.set_ylabel(f"merge gap on {target} (nat per token)")

@@ -41,7 +41,8 @@ def draw(sweep, pair):
     metric, array = next(iter(metrics_for_maps(sweep, members).items()))
     place = place_of_reading(sweep, members)
     values = array["value"].mean("seed")
-    degrees, blocks = [int(d) for d in values["degree"].values], values.sizes["layer_a"]
+    every, blocks = [int(d) for d in values["degree"].values], values.sizes["layer_a"]
+    degrees = style.spread(every, 5)
     rows = [(members[0], members[1], {d: values.sel(degree=d).values for d in degrees})]
     for member in members[:2]:
         found = within(sweep, metric, member, degrees, place)
@@ -64,6 +65,7 @@ def draw(sweep, pair):
     (probe, site), lacking = place, [m for m in members[:2] if m not in [row[0] for row in rows[1:]]]
     return style.finish(figure, describe(rows[0], degrees, blocks, metric), f"First row: across the members{'; below: within each' if rows[1:] else ''}. Mean over {array.sizes['seed']} seeds; "
                         f"the 95 % intervals (jackknife over documents) have a median half-width of {half:.3f}. Probe {probe}, {SITES.get(site, site)}."
+                        + (f" Degrees shown: {len(degrees)} of {len(every)}." if len(degrees) < len(every) else "")
                         + (f" No maps within {' and '.join(lacking)} in the store ([similarity] against = \"self\", \"seeds\" or \"base\")." if lacking else ""))
 
 

@@ -114,6 +114,9 @@ def draw(sweep, pair, target):
                                       fontsize=7, color="0.3")
         axis.axhline(base.loss, label="base", **style.BASE)
         axis.margins(x=0.15)
+        low, high = axis.dataLim.x0, axis.dataLim.x1
+        if high < 1.05 * low:  # costs that differ by the routers alone are equal to the eye
+            axis.set_xlim(0.9 * low, 1.1 * high)
         axis.set_xlabel(f"{label}, as a multiple of the base's")
     axes[0][0].set_ylabel(f"loss on {target} (nat per token)")
     names = []
@@ -153,7 +156,7 @@ def describe(differences, degrees):
             told[kind] = (max(keys), words)
     if not told:
         return "Routing over several blocks"
-    text = f"At degree {last} and {'more' if 'dense' in told else 'equal'} FLOPs " + ", and ".join(
+    text = f"At degree {last} with {'more' if 'dense' in told else 'equal'} FLOPs " + ", and ".join(
         words.format(key[1], style.change(differences[last][key][3])) for key, words in told.values())
     at_0 = [style.change(differences[0][key][3]) for key, _ in told.values() if last and key in differences.get(0, {})]
     return text + (f"; at degree 0: {', and '.join(at_0)}" if at_0 else "")

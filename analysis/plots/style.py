@@ -88,6 +88,7 @@ def legend_below(room, axis, columns, legend=None):
 
     columns = max((c for c in range(1, columns + 1) if needed(c) <= width - 0.6), default=1)
     lines = -(-len(labels) // columns)
+    columns = -(-len(labels) // lines)
     grid = room.get_subplotspec().get_gridspec()
     rows = grid.nrows - 1
     grid.set_height_ratios([(height - 0.7 - 0.2 * lines) / rows] * rows + [0.2 * lines])
@@ -96,18 +97,29 @@ def legend_below(room, axis, columns, legend=None):
 
 def degree_styles(degrees):
     """Degree -> line style: from light (little specialised) to dark, with a marker and a dash of its own."""
-    shades = matplotlib.colormaps["cividis"](np.linspace(0.85, 0.0, max(len(degrees), 2)))
+    shades = matplotlib.colormaps["cividis"](np.linspace(0.85, 0.0, len(degrees)) if len(degrees) > 1 else [0.0])
     return {degree: dict(color=shades[i], marker=MARKERS[i % len(MARKERS)], linestyle=DASHES[i % len(DASHES)])
             for i, degree in enumerate(degrees)}
 
 
-def degree_axis(axis, degrees, label="degree (fine-tuning steps)"):
-    """A logarithmic axis that has room for degree 0, ticked at the degrees that were run."""
+def spread(items, most):
+    """At most so many of the items, evenly, with the first and the last."""
+    items = list(items)
+    return items if len(items) <= most else [items[i] for i in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]
+
+
+def degree_axis(axis, degrees, label="degree (fine-tuning steps)", most=7):
+    """A logarithmic axis that has room for degree 0, ticked at the degrees that were run, as far as `most` ticks side by side allow."""
     positive = [d for d in degrees if d > 0]
     if positive and (0 in degrees or len(positive) > 2):
         axis.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
         axis.set_xlim(-0.2 * min(positive) if 0 in degrees else 0.8 * min(positive), max(1.2 * max(positive), 1.08 * axis.dataLim.x1))
-    shown = list(degrees) if len(degrees) <= 7 else [degrees[i] for i in np.unique(np.linspace(0, len(degrees) - 1, 7).round().astype(int))]
+    places = dict(zip(degrees, axis.xaxis.get_transform().transform(np.array(degrees, dtype=float))))
+    apart, shown = (places[degrees[-1]] - places[degrees[0]]) / most, [degrees[-1]]
+    for degree in [degrees[0], *reversed(degrees[1:-1])]:  # the ends first, then downwards
+        if all(abs(places[degree] - places[other]) >= apart for other in shown):
+            shown.append(degree)
+    shown.sort()
     axis.xaxis.set_major_locator(FixedLocator(shown))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xticklabels([f"{d:g}" for d in shown])

@@ -342,7 +342,7 @@ def test_spans_at_equal_cost_are_compared_with_as_many_experts(full):
         assert bars.get_segments()[0][:, 0] == pytest.approx([expected.mean() - half_width(expected), expected.mean() + half_width(expected)])
     assert {c.get_label() for c in differences.containers} == {f"degree {d}" for d in (0, 25, 100, 400)}  # each also at degree 0
     title = words_of(figure)[0]
-    assert "At degree 400 and equal FLOPs span 2 keeping as many experts is" in title and "at degree 0:" in title
+    assert "At degree 400 with equal FLOPs span 2 keeping as many experts is" in title and "at degree 0:" in title
 
 
 def test_spans_that_differ_in_more_than_span_are_not_compared(tmp_path):
@@ -440,3 +440,34 @@ def test_many_training_curves_get_panels_of_their_own(tmp_path):
     figure = plots.training_curves.draw(Sweep(store.write(tmp_path / "many.h5")))
     assert [a.get_title() for a in figure.axes] == [f"m{i}" for i in range(6)]
     assert words_of(figure)[0] == "Training loss of 6 models: m5 from 2.00 to 1.40 falls most, m0 from 2.00 to 1.90 least"
+
+
+def test_many_degrees_leave_axes_and_panels_readable(tmp_path):
+    degrees = (0, 2, 10, 18, 20, 50, 100, 200, 400, 800, 1600)
+    store = quickstart_like(degrees=(0, 25), seeds=(0, 1))
+    for seed in (0, 1):
+        for degree in degrees[1:]:
+            for model in ("code", "math"):
+                store.experiment("specialist", [model], [degree], seed=seed, loss=2.1, id=f"{model}{degree}{seed}")
+            for alpha in (0.25, 0.5) if degree in (50, 1600) else (0.5,):
+                store.experiment("interpolate_features", ["code", "math"], [degree] * 2, {"alpha": alpha, "site": "mlp"}, seed, layer="all", loss=1.9,
+                                 weights=[alpha, 1 - alpha], id=f"{alpha}{degree}{seed}")
+            store.comparison("code", degree, "math", degree, np.full((3, 3), 0.9), seed=seed)
+    sweep = Sweep(store.write(tmp_path / "degrees.h5"))
+    axis = plots.loss_against_alpha.draw(sweep, "code+math", "doctest").axes[0]
+    assert len(errorbars(axis)) == 7 and {"degree 0", "degree 25"} <= set(errorbars(axis))  # these have three weights each
+    maps = [a.get_title() for a in plots.similarity_maps.draw(sweep, "code+math").axes if a.images and a.get_xlabel() == "block of math"]
+    assert len(maps) == 5 and maps[0] == "degree 0" and maps[-1] == "degree 1600"
+    axis = matplotlib.figure.Figure().subplots()
+    style.degree_axis(axis, list(degrees), most=4)
+    ticks = axis.get_xticks()
+    places = axis.xaxis.get_transform().transform(ticks)
+    assert {0, 1600} <= set(ticks) and len(ticks) >= 3 and np.diff(places).min() >= np.ptp(places) / 4 - 1e-9
+
+
+def test_a_way_of_mixing_that_a_degree_lacks_draws_no_line_there(tmp_path):
+    store = quickstart_like(degrees=(0, 25), seeds=(0, 1))
+    store.rows["experiments"] = [r for r in store.rows["experiments"] if not (r["method"] == "average" and r["degree"] == [25, 25])]
+    sweep = Sweep(store.write(tmp_path / "lacking.h5"))
+    features, parameters = plots.loss_against_alpha.draw(sweep, "code+math", "doctest").axes[:2]
+    assert set(errorbars(features)) == {"degree 0", "degree 25"} and set(errorbars(parameters)) == {"degree 0"}
