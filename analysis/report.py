@@ -22,6 +22,7 @@ import numpy as np
 import cmsweep_reader
 import figures
 import findings
+import plots
 import verdict
 from cmsweep_reader import StoreError
 from plots import style
@@ -61,18 +62,18 @@ def picture(name, module, figure) -> Picture:
 
 
 def pictures(sweep):
-    """[(what they are of, [Picture])], [(name, what is missing)]."""
-    groups, missing = {}, []
+    """[(what they are of, [Picture])], [(kind of figure, what it lacks, for what)]."""
+    groups, missing = {}, {}
     with matplotlib.rc_context(style.SETTINGS):
         for name, module, arguments in figures.requests(sweep):
-            of = " on ".join(arguments) or "the whole sweep"
+            of = f"all pairs on {arguments[0]}" if module in plots.OF_A_TARGET else " on ".join(arguments) or "the whole sweep"
             try:
                 groups.setdefault(of, []).append(picture(name, module, module.draw(sweep, *arguments)))
             except Missing as lack:
-                missing.append((name, str(lack)))
+                missing.setdefault((module.NAME, str(lack)), []).extend([of] if arguments else [])
     if not sweep.cases():
-        missing.append(("all other figures", "combinations of members alike in degree"))
-    return list(groups.items()), missing
+        missing["all other figures", "combinations of members alike in degree"] = []
+    return [group for group in groups.items() if group[1]], [(*key, which) for key, which in missing.items()]
 
 
 # ---- verdicts
@@ -185,6 +186,14 @@ def grouped_failures(paths):
     return sorted(groups, key=lambda group: -group[3])
 
 
+def by_outcome(found):
+    """[(claim, verdict, [what it was judged on])] of findings, claim by claim."""
+    groups = {}
+    for f in found:
+        groups.setdefault((f.name, f.verdict), []).append(f.pair + (f" on {f.target}" if f.target else ""))
+    return sorted(((*key, which) for key, which in groups.items()), key=lambda group: group[0])
+
+
 def axes_of(sweep):
     """What was varied: (axis, values in words)."""
     df, said = sweep.experiments, verdict.SettingText(sweep)
@@ -205,7 +214,7 @@ def page(paths, outside_plan=False, configs=()) -> str:
     drawn, missing = pictures(sweep)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)
-    environment.filters.update(number=number, signed=signed, interval=interval, short=short, perplexity=perplexity, listed=listed, duration=duration, typeset=typeset, zip=zip)
+    environment.filters.update(number=number, signed=signed, interval=interval, short=short, perplexity=perplexity, listed=listed, duration=duration, typeset=typeset, by_outcome=by_outcome, zip=zip)
     runs, cases = cmsweep_reader.runs(paths), cases_of(found)
     last = [case.last.word for case in cases]
     return environment.get_template("report.html.j2").render(

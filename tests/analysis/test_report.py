@@ -10,6 +10,7 @@ import pytest
 import browser
 import cmsweep_reader
 import figures
+import findings
 import report
 import verdict
 from plots import style
@@ -251,6 +252,19 @@ def many_pairs(name="many"):
 def test_many_pairs_are_summed_up(tmp_path, undrawn):
     text = Reader(report.page([many_pairs().write(tmp_path / "many.h5")])).text
     assert "At the last degree of each of the 10 pairs and targets: 8 × by parameters ; 2 × not at all ." in text
+
+
+def test_many_pairs_fit_a_phone(tmp_path, undrawn, chromium):
+    assert report.main([str(many_pairs().write(tmp_path / "many.h5")), "-o", str(tmp_path / "many.html")]) == 0
+    chromium.open(tmp_path / "many.html", 390)
+    assert chromium.evaluate("document.documentElement.scrollWidth") == 390 and chromium.evaluate(OVERFLOWING) == []
+    assert chromium.evaluate("document.querySelectorAll('details[open]').length") == 0  # folded
+
+
+def test_findings_are_gathered_by_outcome():
+    found = [findings.Finding("c", "a+b", "t", "holds"), findings.Finding("a", "a+b", "", "holds"), findings.Finding("c", "a+c", "t", "does not hold"),
+             findings.Finding("c", "b+c", "t", "holds")]
+    assert report.by_outcome(found) == [("a", "holds", ["a+b"]), ("c", "holds", ["a+b on t", "b+c on t"]), ("c", "does not hold", ["a+c on t"])]
 
 
 def test_several_stores_and_former_plans_in_one_page(tmp_path, undrawn):
