@@ -56,7 +56,10 @@ def draw(sweep, pair, target):
                     style.line_with_intervals(axis, places, losses, intervals, zorder=4, **look)
         axis.plot([c for c, _, _ in fronts[cost]], [e.loss for _, _, e in fronts[cost]], color="0.2", linewidth=1, drawstyle="steps-post",
                   label="frontier, by select", zorder=1)
-        axis.set_xscale("log") if max(p[0] for p in points) > 8 else None
+        if max(p[0] for p in points) > 8:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")  # the usual one writes formulas
+            axis.xaxis.set_minor_formatter("")
         axis.set_xlabel(label)
     axes[0][0].set_ylabel(f"loss on {target} (nat per token)")
     style.legend_below(room, axes[0][0], 4)
