@@ -66,7 +66,7 @@ def pictures(sweep):
     groups, missing = {}, {}
     with matplotlib.rc_context(style.SETTINGS):
         for name, module, arguments in figures.requests(sweep):
-            of = f"all pairs on {arguments[0]}" if module in plots.OF_A_TARGET else " on ".join(arguments) or "the whole sweep"
+            of = f"All pairs on {arguments[0]}" if module in plots.OF_A_TARGET else " on ".join(arguments) or "The whole sweep"
             try:
                 groups.setdefault(of, []).append(picture(name, module, module.draw(sweep, *arguments)))
             except Missing as lack:
