@@ -92,6 +92,15 @@ def alike(found) -> str:
 
 # ---- what to do
 
+def verdict_of(found, setting_text) -> str:
+    """The verdict as a sentence."""
+    if found.absent:
+        return f"**No verdict yet**: {verdict.reason(found)}."
+    if found.choice is None:
+        return f"**Verdict: do not combine**: {verdict.reason(found)}."
+    return f"**Verdict: combine {found.word}, {verdict.name_of(found.choice, setting_text)}**: {verdict.reason(found)}."
+
+
 def options(found, setting_text) -> list[list[str]]:
     """One row a family: the best setting, its loss, gain, whether that is certain, and its costs against one specialist."""
     return [[verdict.WORDS[o.family], verdict.name_of(o, setting_text), str(o.settings), f"{o.entry.loss:.4f}", o.gain.text(digits=4),
@@ -122,6 +131,8 @@ def method_table(entry) -> str:
 
 def next_step(store, found, setting_text) -> str:
     """Markdown: the exact command or config for what the verdict names."""
+    if found.absent:
+        return "There is no verdict yet: run the sweep on, the same command continues it."
     command = "```\n{}\n```"
     by_parameters = next((o for o in found.options if o.family == "parameter"), None)
     if found.choice is None:

@@ -97,11 +97,12 @@ def test_the_next_step_is_that_of_the_verdict(read):
     path, sweep, found = read(loaded())
     said = advice.next_step("results/mine.h5", found, verdict.SettingText(sweep))
     (average,) = sweep.experiments.query("method == 'average'")["id"]
-    assert found.word == "by parameters" and f"materialize results/mine.h5 {average} -o merged/code+law-average-100" in said
+    assert advice.verdict_of(found, verdict.SettingText(sweep)).startswith("**Verdict: combine by parameters, average, layer all**: +0.1")
+    assert f"materialize results/mine.h5 {average} -o merged/code+law-average-100" in said
     path, sweep, found = read(loaded(average=2.5))
     (law,) = sweep.experiments.query("method == 'specialist' and pair == 'law' and target == 'contracts'")["id"]
     said = advice.next_step("results/mine.h5", found, verdict.SettingText(sweep))
-    assert found.word == "not at all" and "keep **law**" in said and f"materialize results/mine.h5 {law} -o merged/law-specialist-100" in said
+    assert advice.verdict_of(found, verdict.SettingText(sweep)).startswith("**Verdict: do not combine**: no family gains") and "keep **law**" in said and f"materialize results/mine.h5 {law} -o merged/law-specialist-100" in said
     path, sweep, found = read(loaded(average=1.85, ensemble=1.5))
     said = advice.next_step("results/mine.h5", found, verdict.SettingText(sweep))
     assert found.word == "at the outputs" and "is no single network" in said and 'name = "ensemble_probabilities"' in said

@@ -54,7 +54,7 @@ def test_the_notebook_for_own_models_runs_on_the_quickstart_store_or_one_like_it
     assert images + text.count("*Not drawn: ") == figures_of(OWN_MODELS) and images >= 3
     sweep = Sweep(quickstart_or_synthetic)
     found = advice.case(verdict.verdicts(sweep))
-    assert f"**Verdict: combine {found.word}" in text and verdict.reason(found) in text
+    assert advice.verdict_of(found, verdict.SettingText(sweep)) in text
     for option in found.options:
         assert option.gain.text(digits=4) in text
     for hint in found.hints:
@@ -79,6 +79,7 @@ def test_the_notebook_for_own_models_says_what_a_poor_store_lacks(tmp_path, exec
     store.experiment("average", ["code", "math"], [25, 25], {"alpha": 0.5}, layer="all", weights=[0.5, 0.5])
     text, images = executed(OWN_MODELS, store.write(tmp_path / "poor.h5"))
     assert "The store lacks" in text and "code has not been measured on doctest (yet)" in text and "were not compared" in text
+    assert "**No verdict yet**: not measured alone: code, math." in text and "run the sweep on" in text and "materialize" not in text.split("# Models that exist")[0]
 
 
 @pytest.mark.parametrize("notebook", [PAPER_STORY, OWN_MODELS], ids=lambda path: path.stem)
