@@ -171,6 +171,7 @@ private:
 
     void copy_labels(const Column& column, const std::vector<std::int64_t>& extents,
                      const std::function<std::span<std::byte>(std::size_t)>& target) const {
+        if (plan->rows() == 0) return;  // such a table has no label columns in the plan; stored rows keep theirs
         const auto elements = static_cast<std::size_t>(plan->spec.elements(column));
         const auto found = plan->labels.find(column.name);
         if (found == plan->labels.end() || found->second.size() != plan->rows() * elements) {

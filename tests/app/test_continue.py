@@ -353,6 +353,21 @@ def test_shrinking_keeps_the_rows_outside_the_plan(copied):
     assert all(row["in_plan"] for row in again.values())
 
 
+def test_a_sweep_that_compares_no_longer_keeps_its_comparisons(copied):
+    """The plan's table is empty then, while the store's is not."""
+    config, file = copied
+    store = worlds.store_of(file, config)
+    before = program.labelled_rows(store, "similarity")
+    del config["similarity"]
+    worlds.write(config, file.parent)
+    assert "everything is done" in program.run_well(file).err
+    after = program.labelled_rows(store, "similarity")
+    assert len(before) > 0 and after.keys() == before.keys()
+    program.assert_rows_kept(before, after)
+    assert not any(row["in_plan"] for row in after.values())
+    program.run_well("verify", store)
+
+
 def test_another_learning_rate_recomputes_what_depends_on_it(copied):
     config, file = copied
     store = worlds.store_of(file, config)
