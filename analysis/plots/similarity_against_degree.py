@@ -136,6 +136,7 @@ def draw(sweep, pair):
         row[0].set_ylabel(style.metric_name(metric))
         if metric == metrics[0]:
             title = describe(metric, members, degrees, np.array(means), array["value"].values[..., shown, shown])
+            title += below_ceiling(array, ceiling, shown)
     style.legend_below(room, axes[0][0], 2)
     probe, site = place_of_reading(sweep, members)
     n = f"Student's t over n = {' or '.join(map(str, sorted(per_seed)))} seeds" if per_seed else "stored jackknife over documents"
@@ -145,6 +146,24 @@ def draw(sweep, pair):
                + f"Probe {probe}, {SITES.get(site, site)}."
                + (" The distance from 1 is on a logarithmic scale." if nearest is not None else ""))
     return style.finish(figure, title, caption)
+
+
+def below_ceiling(array, ceiling, blocks):
+    """In how many blocks the pair lies below its members' ceiling at the last degree that both have: paired by seed, each seed's ceiling
+    being the mean over the members and the other seeds."""
+    common = [d for d in array["degree"].values if d > 0 and ceiling is not None and d in ceiling["degree"].values]
+    if not common:
+        return ""
+    own, gaps = array["value"].sel(degree=common[-1]), []
+    for block in blocks:
+        at = dict(layer_a=block, layer_b=block)
+        values = ceiling["value"].sel(degree=common[-1]).isel(at)
+        level = {seed: np.concatenate([values.sel({side: seed}).values.ravel() for side in ("seed", "seed_b") if seed in values[side].values] or [[np.nan]])
+                 for seed in own["seed"].values}
+        level = np.array([numbers[np.isfinite(numbers)].mean() if np.isfinite(numbers).any() else np.nan for numbers in level.values()])
+        gaps.append(mean_interval(level - own.isel(at).values, "seeds"))
+    below, certain = sum(gap.mean > 0 for gap in gaps), sum(gap.above_zero for gap in gaps)
+    return f"; at degree {int(common[-1])} below the same-specialist ceiling in {below} of {len(gaps)}, with certainty in {certain}"
 
 
 def describe(metric, members, degrees, means, values):

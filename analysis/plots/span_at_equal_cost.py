@@ -13,6 +13,7 @@ LOOKS = {
     "top": dict(color="#D55E00", marker="s", linestyle="--"),
     "twins": dict(color="#0072B2", marker="o", linestyle=":"),
 }
+COSTS = {"flops_per_token": "FLOPs per token", "parameters_stored": "parameters stored", "parameters_active": "parameters used for a token"}
 VARIED = ("span", "top_k", "renormalise")
 
 
@@ -86,14 +87,15 @@ def draw(sweep, pair, target):
     styles = style.degree_styles(degrees)
     differences = {d: {key: (label, first, second, difference(first, second)) for key, label, first, second in comparisons(found[d], count)} for d in degrees}
     keys = sorted({key for own in differences.values() for key in own}, key=lambda key: (list(LOOKS).index(key[0]), key[1]))
-    figure, axes, room = style.new_figure(2, 2, 8.6, 5.0 + 0.45 * len(keys), legend_lines=2)
+    figure, axes, room = style.new_figure(2, 3, 9.6, 5.0 + 0.45 * len(keys), legend_lines=2)
     lower = axes[1][0]
     lower.set_subplotspec(axes[1][0].get_subplotspec().get_gridspec()[1, :])
-    axes[1][1].remove()
+    for axis in axes[1][1:]:
+        axis.remove()
     used, last = [], degrees[-1]
     words = {"dense": "spans, dense", "top": f"spans, top-{count} renormalised", "twins": "span 1 over twins' experts"}
     shown = [0, last] if 0 in degrees and last else [last]
-    for axis, (cost, label) in zip(axes[0], (("flops_per_token", "FLOPs per token"), ("parameters_stored", "parameters stored"))):
+    for axis, (cost, label) in zip(axes[0], COSTS.items()):
         for degree in shown:
             at = found[degree]
             for kind, look in LOOKS.items():
@@ -117,7 +119,7 @@ def draw(sweep, pair, target):
         low, high = axis.dataLim.x0, axis.dataLim.x1
         if high < 1.05 * low:  # costs that differ by the routers alone are equal to the eye
             axis.set_xlim(0.9 * low, 1.1 * high)
-        axis.set_xlabel(f"{label}, as a multiple of the base's")
+        axis.set_xlabel(f"{label} (base: 1)")
     axes[0][0].set_ylabel(f"loss on {target} (nat per token)")
     names = []
     for row, key in enumerate(reversed(keys)):

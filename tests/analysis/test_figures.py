@@ -324,7 +324,8 @@ def test_whose_text_is_whose_is_read_from_the_config(tmp_path):
 def test_spans_at_equal_cost_are_compared_with_as_many_experts(full):
     store, sweep = full
     figure = plots.span_at_equal_cost.draw(sweep, "code+math", "doctest")
-    flops, stored, differences = figure.axes[:3]
+    flops, stored, active, differences = figure.axes[:4]
+    assert [a.get_xlabel() for a in (flops, stored, active)] == [f"{cost} (base: 1)" for cost in plots.span_at_equal_cost.COSTS.values()]
     points = {label: np.stack(line[:2], axis=1).astype(float) for label, line in errorbars(flops).items()}
     dense = [by_seed(store, "route", 400, span=s, top_k="all") for s in (1, 2)]
     sparse, twins = by_seed(store, "route", 400, top_k=2), by_seed(store, "route", 400, members=("code", "math", "code#1", "math#1"))
@@ -471,3 +472,23 @@ def test_a_way_of_mixing_that_a_degree_lacks_draws_no_line_there(tmp_path):
     sweep = Sweep(store.write(tmp_path / "lacking.h5"))
     features, parameters = plots.loss_against_alpha.draw(sweep, "code+math", "doctest").axes[:2]
     assert set(errorbars(features)) == {"degree 0", "degree 25"} and set(errorbars(parameters)) == {"degree 0"}
+
+
+def test_the_ceiling_is_compared_seed_by_seed(sweep, tmp_path):
+    title = words_of(plots.similarity_against_degree.draw(sweep, "code+math"))[0]
+    assert title.endswith("at degree 400 below the same-specialist ceiling in 3 of 3, with certainty in 3")
+    store = quickstart_like()
+    for row in store.rows["similarity"]:
+        if row["model_a"] == row["model_b"]:
+            row["value"] = row["value"] - 0.2 + 0.1 * (row["seed"] + row["seed_b"] - 2)  # around the pair's, now above, now below
+    title = words_of(plots.similarity_against_degree.draw(Sweep(store.write(tmp_path / "doubt.h5")), "code+math"))[0]
+    assert title.endswith("with certainty in 0")
+
+
+def test_of_equal_labels_outside_the_plan_the_comparison_on_most_text_stands(tmp_path):
+    for order in ((0.2, 0.05), (0.05, 0.2)):  # wherever it was stored
+        store = StoreBuilder()
+        for width in order:
+            store.comparison("code", 25, "math", 25, np.full((3, 3), 1 - width), in_plan=0, null_p95=width)
+        path = store.write(tmp_path / f"twice{order[0]}.h5")
+        assert Sweep(path, outside_plan=True).similarity("cka_debiased")["value"].values == pytest.approx(0.95)

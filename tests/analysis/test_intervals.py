@@ -74,3 +74,20 @@ def test_what_rounding_can_make_is_no_difference():
     rounding = mean_interval([2e-8, 3e-8, 2.5e-8], "text blocks")
     assert rounding.low > 0 and not rounding.above_zero and not mean_interval([-2e-8, -3e-8, -2.5e-8]).below_zero
     assert mean_interval([2e-5, 3e-5, 2.5e-5]).above_zero
+
+
+def test_a_contrast_is_taken_seed_by_seed_or_by_block_of_text(tmp_path):
+    store = StoreBuilder()
+    for seed, (merged, code) in enumerate(((1.0, 2.0), (1.2, 2.4), (1.7, 2.6))):
+        store.experiment("average", ["code", "math"], [25, 25], {"alpha": 0.5}, seed, layer="all", loss=merged, weights=[0.5, 0.5], id=f"m{seed}")
+        store.experiment("specialist", ["code"], [25], seed=seed, loss=code, id=f"c{seed}")
+        store.experiment("base", ["base"], [0], seed=seed, loss=1.5, block_loss=[1.0, 1.5, 2.0], id="b")
+    sweep = sweeps.Sweep(store.write(tmp_path / "contrast.h5"))
+    merged = sweep.entry(sweep.select("code+math", "doctest"))
+    code, base = sweep.specialist("code", 25, "doctest"), sweep.base("doctest")
+    gap = sweeps.contrast([(1, merged), (-0.5, code), (-0.5, base)])  # -0.75, -0.75, -0.35
+    assert gap.mean == pytest.approx(-0.61667, abs=1e-5) and (gap.n, gap.over) == (3, "seeds")
+    # standard deviation 0.23094, t(0.975, 2) = 4.302653: half-width 0.57369
+    assert gap.high - gap.mean == pytest.approx(0.57369, abs=1e-5)
+    alone = sweeps.contrast([(2, base), (-1, base)])
+    assert alone.mean == pytest.approx(1.5) and (alone.n, alone.over) == (3, "text blocks")
