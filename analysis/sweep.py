@@ -160,6 +160,8 @@ class Sweep:
     def specialist(self, name, degree, target):
         df = self.experiments
         rows = df[(df["method"] == "specialist") & (df["target"] == target) & (df["member_1"] == name) & (df["degree_1"] == degree)]
+        if rows.empty and degree == 0:  # the base by definition; what leaves the plan may lose this second name of the same result
+            return self.base(target)
         return self._alone(rows, f"specialist {name} at degree {degree} on {target}")
 
     def reference(self, method, pair, target, degree):

@@ -25,7 +25,10 @@ def barriers(sweep, pair, target, method):
         rows = interpolations(sweep, pair, target, degree, method)
         if rows.empty:
             continue
-        first, second = (sweep.specialist(m, degree, target) for m in members)
+        try:
+            first, second = (sweep.specialist(m, degree, target) for m in members)
+        except Missing:
+            continue
         entries = sweep.entries(one_curve(rows, sweep))
         most = max(len(e.rows) for e in entries)
         shares = {float(first_weight(e.rows).iloc[0]): e for e in entries if len(e.rows) == most}
@@ -40,7 +43,7 @@ def draw(sweep, pair, target):
         raise Missing("a pair of two members (a chord)")
     lines = {method: found for method in LOOKS if (found := barriers(sweep, pair, target, method))}
     if not lines:
-        raise Missing("average or rebasin with an alpha between 0 and 1")
+        raise Missing("average or rebasin with an alpha between 0 and 1, and the parents alone")
     degrees = sorted({d for found in lines.values() for d in found})
     figure, axes, room = style.new_figure(1, 1, 6.4, 4.2, legend_lines=1)
     axis = axes[0][0]

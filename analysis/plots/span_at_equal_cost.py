@@ -111,9 +111,9 @@ def draw(sweep, pair, target):
                 style.line_with_intervals(axis, places, [e.loss for _, e in own], intervals, **look, **hollow,
                                           label=f"{words[kind]}, degree {degree}")
                 for place, (k, entry) in zip(places, own):
-                    if degree == last and (kind == "dense" or k > 1) and (cost == "flops_per_token" or kind == "twins"):
-                        axis.annotate(f"span {k}" if kind != "twins" else f"{k * count} experts", (place, entry.loss), xytext=(5, 5), textcoords="offset points",
-                                      fontsize=7, color="0.3")
+                    if degree == last and (kind == "twins" and k > 1 or kind == "dense" and cost == "flops_per_token"):
+                        axis.annotate(f"span {k}" if kind != "twins" else f"{k * count} experts", (place, entry.loss), xytext=(4, 5 if kind == "dense" else -9),
+                                      textcoords="offset points", fontsize=7, color="0.3")
         axis.axhline(base.loss, label="base", **style.BASE)
         axis.margins(x=0.15)
         low, high = axis.dataLim.x0, axis.dataLim.x1
@@ -139,7 +139,7 @@ def draw(sweep, pair, target):
     handles, labels = axes[0][0].get_legend_handles_labels()
     more = dict(zip(*reversed(lower.get_legend_handles_labels())))
     labels_all = labels + [f"degree {d}" for d in degrees if f"degree {d}" in more]
-    style.legend_below(room, None, 4, (handles + [more[f"degree {d}"] for d in degrees if f"degree {d}" in more], labels_all))
+    style.legend_below(room, None, 3, (handles + [more[f"degree {d}"] for d in degrees if f"degree {d}" in more], labels_all))
     lacking = [text for kind, text in (("top", f"span with top_k = {count} and renormalise = true"),
                                        ("twins", "span 1 over a pair with the specialists' twins")) if not any(key[0] == kind for key in keys)]
     constants = ", ".join(f"{k} {router[k]}".removesuffix(".0") for k in ("scope", "steps", "train_on") if k in router)
@@ -151,14 +151,13 @@ def draw(sweep, pair, target):
 def describe(differences, degrees):
     """The comparisons at equal FLOPs, or where there are none that at more, for the largest span; at the last degree and at 0."""
     last, told = degrees[-1], {}
-    for kind, words in (("top", "span {} keeping as many experts is {} span 1"), ("twins", "span {} is {} as many experts of one block"),
-                        ("dense", "span {} is {} span 1")):
+    for kind, what, beside in (("top", "span {} keeping as many experts", "span 1"), ("twins", "span {}", "as many experts of one block"), ("dense", "span {}", "span 1")):
         keys = [key for key in differences[last] if key[0] == kind]
         if keys and (kind != "dense" or not told):
-            told[kind] = (max(keys), words)
+            told[kind] = (max(keys), what, beside)
     if not told:
         return "Routing over several blocks"
     text = f"At degree {last} with {'more' if 'dense' in told else 'equal'} FLOPs " + ", and ".join(
-        words.format(key[1], style.change(differences[last][key][3])) for key, words in told.values())
-    at_0 = [style.change(differences[0][key][3]) for key, _ in told.values() if last and key in differences.get(0, {})]
-    return text + (f"; at degree 0: {', and '.join(at_0)}" if at_0 else "")
+        f"{what.format(key[1])} is {style.change(differences[last][key][3])} {beside}" for key, what, beside in told.values())
+    at_0 = [f"{style.change(differences[0][key][3])} {beside}" for key, _, beside in told.values() if last and key in differences.get(0, {})]
+    return text + (f"; at degree 0 {', and '.join(at_0)}" if at_0 else "")

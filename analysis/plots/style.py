@@ -9,9 +9,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.transforms import blended_transform_factory
 
 from intervals import RESOLUTION
-from sweep import difference
+from sweep import Missing, difference
 
 SETTINGS = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "figure.titlesize": 11,
@@ -86,13 +87,16 @@ def legend_below(room, axis, columns, legend=None):
         lines = -(-len(labels) // columns)
         return sum(0.65 + 0.06 * max(map(len, labels[i:i + lines])) for i in range(0, len(labels), lines))
 
-    columns = max((c for c in range(1, columns + 1) if needed(c) <= width - 0.6), default=1)
+    columns = max((c for c in range(1, columns + 1) if needed(c) <= width - 0.4), default=1)
     lines = -(-len(labels) // columns)
     columns = -(-len(labels) // lines)
     grid = room.get_subplotspec().get_gridspec()
     rows = grid.nrows - 1
     grid.set_height_ratios([(height - 0.7 - 0.2 * lines) / rows] * rows + [0.2 * lines])
-    room.legend(handles, labels, loc="center left", ncols=columns, borderaxespad=0, handlelength=3)
+    across = blended_transform_factory(room.figure.transFigure, room.transAxes)  # the axes may begin far from the left
+    drawn = room.legend(handles, labels, loc="center left", bbox_to_anchor=(0.3 / width, 0.5), bbox_transform=across, ncols=columns, borderaxespad=0,
+                        handlelength=3)
+    drawn.set_in_layout(False)
 
 
 def degree_styles(degrees):
@@ -165,15 +169,21 @@ def line_with_intervals(axis, x, y, intervals, label=None, **style):
 
 
 def alone_lines(axis, sweep, target, members, degrees, base):
-    """The base as a level and each member alone as a grey line; returns the intervals drawn."""
+    """The base as a level and each member alone as a grey line, where the store has it; returns the intervals drawn."""
     used = []
     looks = itertools.cycle((("v", (0, (3, 1, 1, 1))), ("P", (0, (1, 1))), ("<", "-."), (">", ":")))
     for step, (member, (marker, dash)) in enumerate(zip(members, looks)):
-        entries = [sweep.specialist(member, d, target) for d in degrees]
-        intervals = [difference(e, base) for e in entries]
+        entries = {}
+        for degree in degrees:
+            try:
+                entries[degree] = sweep.specialist(member, degree, target)
+            except Missing:
+                pass
+        intervals = [difference(e, base) for e in entries.values()]
         used += intervals
-        line_with_intervals(axis, nudged(degrees, -1 - step), [e.loss for e in entries], intervals, label=f"{member} alone", color="0.5", marker=marker,
-                            linestyle=dash)
+        if entries:
+            line_with_intervals(axis, nudged(list(entries), -1 - step), [e.loss for e in entries.values()], intervals, label=f"{member} alone", color="0.5",
+                                marker=marker, linestyle=dash)
     axis.axhline(base.loss, label="base", **BASE)
     return used
 

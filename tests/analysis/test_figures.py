@@ -147,7 +147,7 @@ def test_several_pairs_get_figures_of_their_own(tmp_path, monkeypatch):
     assert "loss_against_alpha-code+math-doctest" in names and "similarity_maps-code+math" in names
     lacking = dict(missing)
     assert "comparisons between the members" in lacking["similarity_maps-code+prose"]
-    assert "specialist code at degree 25" not in lacking.get("loss_against_alpha-code+prose-doctest", "")
+    assert "best_interpolation_against_degree-code+prose-doctest" in lacking  # one degree alone
     assert lacking["loss_against_span-code+prose-doctest"] == "rows of method route"
 
 
@@ -343,7 +343,7 @@ def test_spans_at_equal_cost_are_compared_with_as_many_experts(full):
         assert bars.get_segments()[0][:, 0] == pytest.approx([expected.mean() - half_width(expected), expected.mean() + half_width(expected)])
     assert {c.get_label() for c in differences.containers} == {f"degree {d}" for d in (0, 25, 100, 400)}  # each also at degree 0
     title = words_of(figure)[0]
-    assert "At degree 400 with equal FLOPs span 2 keeping as many experts is" in title and "at degree 0:" in title
+    assert "At degree 400 with equal FLOPs span 2 keeping as many experts is" in title and "; at degree 0 " in title
 
 
 def test_spans_that_differ_in_more_than_span_are_not_compared(tmp_path):
@@ -492,3 +492,21 @@ def test_of_equal_labels_outside_the_plan_the_comparison_on_most_text_stands(tmp
             store.comparison("code", 25, "math", 25, np.full((3, 3), 1 - width), in_plan=0, null_p95=width)
         path = store.write(tmp_path / f"twice{order[0]}.h5")
         assert Sweep(path, outside_plan=True).similarity("cka_debiased")["value"].values == pytest.approx(0.95)
+
+
+def test_a_specialist_of_degree_0_is_the_base_also_where_its_row_is_gone(tmp_path):
+    store = quickstart_like()
+    store.rows["experiments"] = [r for r in store.rows["experiments"] if not (r["method"] == "specialist" and r["degree"] == [0])]
+    sweep = Sweep(store.write(tmp_path / "gone.h5"))
+    assert sweep.specialist("code", 0, "doctest").loss == sweep.base("doctest").loss
+    lines = errorbars(plots.best_merge_against_degree.draw(sweep, "code+math", "doctest").axes[0])
+    assert lines["code alone"][1] == pytest.approx([2.0, 2.125, 2.25, 2.5])
+
+
+def test_a_specialist_that_was_not_measured_leaves_a_gap(tmp_path):
+    store = quickstart_like()
+    store.rows["experiments"] = [r for r in store.rows["experiments"] if not (r["method"] == "specialist" and r["model"] == ["code"] and r["degree"] == [25])]
+    sweep = Sweep(store.write(tmp_path / "gap.h5"))
+    lines = errorbars(plots.best_merge_against_degree.draw(sweep, "code+math", "doctest").axes[0])
+    assert len(lines["code alone"][0]) == 3 and len(lines["math alone"][0]) == 4
+    assert len(errorbars(plots.barrier_against_degree.draw(sweep, "code+math", "doctest").axes[0])["parameters averaged as they are"][0]) == 3
