@@ -13,7 +13,7 @@ LOOKS = {
     "top": dict(color="#D55E00", marker="s", linestyle="--"),
     "twins": dict(color="#0072B2", marker="o", linestyle=":"),
 }
-COSTS = {"flops_per_token": "FLOPs per token", "parameters_stored": "parameters stored", "parameters_active": "parameters used for a token"}
+COSTS = {"flops_per_token": "FLOPs per token", "parameters_stored": "parameters stored", "parameters_active": "active parameters"}
 VARIED = ("span", "top_k", "renormalise")
 
 
