@@ -1,6 +1,7 @@
 """A sweep's results as the figures and findings ask for them: settings with their seeds, the best of several, paired differences."""
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 import warnings
@@ -169,6 +170,15 @@ class Sweep:
         df = self.experiments
         rows = df[(df["method"] == method) & (df["pair"] == pair) & (df["target"] == target) & (df["degree"] == degree).fillna(False).astype(bool)]
         return best(self.entries(rows)) if len(rows) else None
+
+    def task_vectors(self, pair, degree):
+        """(mean norm of the members' task vectors, their mean cosine) over the seeds, as `task_arithmetic` notes them beside its results on
+        whatever target; NaN where no row has them, or the cosine of a vector of length 0."""
+        df = self.experiments
+        rows = df[(df["pair"] == pair) & (df["degree"] == degree).fillna(False).astype(bool) & (df["layer"] == "all") & df["message"].str.contains("tau_norm", regex=False)]
+        notes = [json.loads(text) for text in rows.drop_duplicates("seed")["message"]]
+        norms, cosines = [np.mean(n["tau_norm"]) for n in notes], [n["tau_cosine"] for n in notes if "tau_cosine" in n]
+        return (float(np.mean(norms)) if norms else np.nan, float(np.mean(cosines)) if cosines else np.nan)
 
     def own_corpus(self, member):
         """The corpus that a specialist was fine-tuned on, by the config. Rows hold only names: where the config (the last one) does not

@@ -11,7 +11,7 @@ from .similarity_against_degree import between_members, interval_below_one
 
 NAME = "similarity_and_merge_gap"
 METHODS = {"average": "parameters averaged", "interpolate_features": "MLP outputs interpolated"}
-ABSENT = ("norm of the task vectors", "cosine of the task vectors")
+TASK_VECTORS = {"task_norm": "norm of the task vectors", "task_cosine": "cosine of the task vectors"}
 
 
 def even_mixtures(sweep, target, method):
@@ -31,8 +31,8 @@ def even_mixtures(sweep, target, method):
 
 def gaps(sweep, target, metric):
     """One row a pair and degree, seeds averaged: specialist_a, specialist_b, degree; gap (on test), similarity (mean of the blocks) and
-    their intervals; parents, the mean of the parents' losses on select, since theirs on test is part of the gap. Of the two ways to
-    mix the one with more rows."""
+    their intervals; parents, the mean of the parents' losses on select, since theirs on test is part of the gap; task_norm and task_cosine,
+    NaN where the store lacks them. Of the two ways to mix the one with more rows."""
     mixtures = {m: even_mixtures(sweep, target, m) for m in METHODS}
     method = max(mixtures, key=lambda m: len(mixtures[m]))
     rows, arrays = [], {}
@@ -47,8 +47,9 @@ def gaps(sweep, target, metric):
         by_seed = np.nanmean(value[:, blocks, blocks], axis=1)
         similarity = interval_below_one(by_seed)
         gap = contrast([(1, entry), (-0.5, first), (-0.5, second)])
+        norm, cosine = sweep.task_vectors(pair, degree)
         rows.append(dict(specialist_a=members[0], specialist_b=members[1], pair=pair, degree=degree, gap=gap.mean, gap_interval=gap,
-                         similarity=similarity.mean, similarity_interval=similarity, parents=(first.loss_select + second.loss_select) / 2))
+                         similarity=similarity.mean, similarity_interval=similarity, task_norm=norm, task_cosine=cosine, parents=(first.loss_select + second.loss_select) / 2))
     return pd.DataFrame(rows), method
 
 
@@ -82,14 +83,16 @@ def draw(sweep, target):
                     f"{'all' if relation.exact else 'a sample of'} {relation.labellings} labellings of the specialists, so {1 / relation.labellings:.2g} at best. Right: mean "
                     "absolute error on the pairs of a specialist left out, least squares on the others; bars: 95 % interval of the paired difference to degree "
                     f"alone (Student's t, n = {relation.specialists} specialists, approximate: a pair belongs to two). Parents' losses: on select. ")
-    caption += f"Not in the store, so not compared: {' and '.join(ABSENT)}."
+    absent = [words for column, words in TASK_VECTORS.items() if not np.isfinite(chosen[column]).all()]
+    caption += f"Not in the store for all of these pairs, so not compared: {' and '.join(absent)} (rows of task_arithmetic over all layers note them)." if absent else ""
     return style.finish(figure, describe(relation, compared, why_not, metric), caption)
 
 
 def predictors_of(chosen):
     several = chosen["degree"].nunique() > 1
-    found = {"constant": ()} if several else {}
-    return {**found, "degree": ("degree",), "parents' losses": ("degree", "parents"), "CKA, without degree": ("similarity",), "CKA": ("degree", "similarity"),
+    simpler = {"parents' losses": ("degree", "parents"),
+               **{words: ("degree", column) for column, words in TASK_VECTORS.items() if np.isfinite(chosen[column]).all()}}
+    return {**({"constant": ()} if several else {}), "degree": ("degree",), **simpler, "CKA, without degree": ("similarity",), "CKA": ("degree", "similarity"),
             "CKA and parents' losses": ("degree", "similarity", "parents")}
 
 
@@ -129,7 +132,7 @@ def predictions(axis, compared):
         axis.errorbar([one.error.mean], [place], xerr=ends, capsize=2.5, elinewidth=1, linestyle="", color="#0072B2" if "CKA" in one.name else "0.4",
                       marker="o" if "CKA" in one.name else "s")
     axis.axvline(reference, **style.BASE)
-    axis.set_yticks(range(len(compared)), labels=[("degree and " if n in ("CKA", "parents' losses") else "") + n for n in reversed([p.name for p in compared])], fontsize=8)
+    axis.set_yticks(range(len(compared)), labels=[("degree and " if n in ("CKA", "parents' losses", *TASK_VECTORS.values()) else "") + n for n in reversed([p.name for p in compared])], fontsize=8)
     axis.set_ylim(-0.6, len(compared) - 0.4)
     axis.set_xlabel("error on specialists left out (nat per token)")
 

@@ -400,7 +400,7 @@ def test_similarity_and_merge_gap_says_relation_and_what_is_missing(full):
     relation = prediction.mantel(chosen, "similarity", "gap")
     title, caption = words_of(figure)
     assert f"r = {relation.correlation:+.2f}, p = {relation.p:.2g}; 4 specialists, 6 pairs" in title
-    assert "Not in the store, so not compared: norm of the task vectors and cosine of the task vectors" in caption
+    assert "so not compared: norm of the task vectors and cosine of the task vectors" in caption
     names = [t.get_text() for t in figure.axes[1].get_yticklabels()]
     assert names == ["CKA and parents' losses", "degree and CKA", "CKA, without degree", "degree and parents' losses", "degree", "constant"]
     errors = [float(c.lines[0].get_xdata()[0]) for c in figure.axes[1].containers]
@@ -510,3 +510,24 @@ def test_a_specialist_that_was_not_measured_leaves_a_gap(tmp_path):
     lines = errorbars(plots.best_merge_against_degree.draw(sweep, "code+math", "doctest").axes[0])
     assert len(lines["code alone"][0]) == 3 and len(lines["math alone"][0]) == 4
     assert len(errorbars(plots.barrier_against_degree.draw(sweep, "code+math", "doctest").axes[0])["parameters averaged as they are"][0]) == 3
+
+
+def test_norm_and_cosine_of_the_task_vectors_predict_where_they_were_noted(tmp_path):
+    store = synthetic_store.rich()
+    for row in store.rows["experiments"]:
+        if row["method"] == "interpolate_features" and row["degree"][0] > 0 and len(row["model"]) == 2:
+            length = row["degree"][0] ** 0.5 * (1 + 0.1 * row["seed"]) * (1 if "code" in row["model"] else 2)
+            store.experiment("task_arithmetic", row["model"], row["degree"], {"lambda": 0.3}, row["seed"], layer="all", loss=2.0, id=f"t{row['id'][1:]}",
+                             message=json.dumps({"tau_norm": [length, 3 * length], "tau_cosine": 0.1 + 0.01 * row["seed"]}))
+    sweep = Sweep(store.write(tmp_path / "noted.h5"))
+    norm, cosine = sweep.task_vectors("math+prose", 100)
+    assert norm == pytest.approx(2 * 2 * 10 * 1.1) and cosine == pytest.approx(0.11)  # mean of the members, then of seeds 0, 1, 2
+    assert np.isnan(sweep.task_vectors("math+prose", 0)).all()
+    figure = plots.similarity_and_merge_gap.draw(sweep, "doctest")
+    names = [t.get_text() for t in figure.axes[1].get_yticklabels()]
+    assert {"degree and norm of the task vectors", "degree and cosine of the task vectors"} <= set(names)
+    assert "not compared: " not in words_of(figure)[1]
+    chosen = prediction.complete(plots.similarity_and_merge_gap.gaps(sweep, "doctest", "cka_debiased")[0])
+    errors = prediction.leave_one_specialist_out(chosen, "gap", ("degree", "task_norm"))
+    drawn = figure.axes[1].containers[names.index("degree and norm of the task vectors")]
+    assert float(drawn.lines[0].get_xdata()[0]) == pytest.approx(np.mean(list(errors.values())))
