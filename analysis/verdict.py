@@ -200,7 +200,8 @@ def verdict_of(sweep, rows, degrees) -> Verdict | None:
         try:
             alone.append(sweep.specialist(name, degree, target))
         except Missing:
-            absent.append(name)
+            if degree > 0 or base is None:  # at degree 0 it is the base
+                absent.append(name)
     if combined.empty or not alone:
         return None
     single = best(alone)

@@ -176,7 +176,7 @@ std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows) {
         for (std::size_t m = 0; m < members.size(); ++m) {
             const auto single = singles.find({members[m], degrees[m], target});
             if (single != singles.end()) alone.push_back(&single->second);
-            else verdict.unmeasured.push_back(members[m]);
+            else if (degrees[m] != 0 || base == singles.end()) verdict.unmeasured.push_back(members[m]);  // at degree 0 it is the base
         }
         const Candidate* single = best_on_select(alone);
         if (!single) continue;
