@@ -97,6 +97,17 @@ def cases_of(found):
     return [Case(pair, target, of) for (pair, target), of in cases.items()]
 
 
+def summed_up(cases):
+    """[(pair, targets, verdicts)]: those with something to combine first; the targets on which a pair is nowhere to be combined together."""
+    some, none = [], {}
+    for case in cases:
+        if all(v.word == verdict.NOT_AT_ALL for v in case.verdicts):
+            none.setdefault((case.pair, tuple(v.degree for v in case.verdicts)), []).append(case)
+        else:
+            some.append((case.pair, [case.target], case.verdicts))
+    return some + [(pair, [case.target for case in of], of[0].verdicts) for (pair, _), of in none.items()]
+
+
 def scale_of(options):
     """A function from nats to the x of a strip 200 wide that holds every interval and zero."""
     ends = [x for o in options for x in (o.gain.low, o.gain.high, o.gain.mean) if np.isfinite(x)] + [0.0]
@@ -214,7 +225,7 @@ def page(paths, outside_plan=False, configs=()) -> str:
     drawn, missing = pictures(sweep)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)
-    environment.filters.update(number=number, signed=signed, interval=interval, short=short, perplexity=perplexity, listed=listed, duration=duration, typeset=typeset, by_outcome=by_outcome, zip=zip)
+    environment.filters.update(number=number, signed=signed, interval=interval, short=short, perplexity=perplexity, listed=listed, duration=duration, typeset=typeset, by_outcome=by_outcome, summed_up=summed_up, zip=zip)
     runs, cases = cmsweep_reader.runs(paths), cases_of(found)
     last = [case.last.word for case in cases]
     return environment.get_template("report.html.j2").render(

@@ -254,6 +254,15 @@ def test_many_pairs_are_summed_up(tmp_path, undrawn):
     assert "At the last degree of each of the 10 pairs and targets: 8 × by parameters ; 2 × not at all ." in text
 
 
+def test_where_nothing_is_to_be_combined_takes_one_line_a_pair(tmp_path):
+    store = many_pairs()
+    for row in list(store.rows["experiments"]):
+        store.add("experiments", {**row, "target": "other", "loss": row["loss"] + (row["method"] == "average"), "id": "f" + row["id"][1:]})
+    rows = report.summed_up(report.cases_of(verdict.verdicts(Sweep(store.write(tmp_path / "two.h5")))))
+    assert len(rows) == 8 + 8 + 2 and all(len(targets) == 1 for _, targets, _ in rows[:8])
+    assert [(pair, targets) for pair, targets, _ in rows if len(targets) > 1] == [("law+news", ["doctest", "other"]), ("law+verse", ["doctest", "other"])]
+
+
 def test_many_pairs_fit_a_phone(tmp_path, undrawn, chromium):
     assert report.main([str(many_pairs().write(tmp_path / "many.h5")), "-o", str(tmp_path / "many.html")]) == 0
     chromium.open(tmp_path / "many.html", 390)
