@@ -24,6 +24,7 @@ import pandas as pd
 
 from cmsweep_reader import StoreError
 from intervals import Interval, mean_interval
+from plots.similarity_against_degree import between_members, comparisons_of
 from sweep import Missing, Sweep, best, difference, interpolations, routes_by_span
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "not estimable"
@@ -58,18 +59,14 @@ def judge(*intervals):
 def similarity_falls(sweep, pair, metric="cka_debiased"):
     finding = Finding("a", pair, "")
     members = sweep.members(pair)
-    try:
-        array = sweep.similarity(metric)
-    except KeyError as error:
-        finding.reason = error.args[0]
-        return finding
-    chosen = [i for i, ends in enumerate(zip(array["model_a"].values, array["model_b"].values)) if set(ends) == set(members[:2])]
-    degrees = [int(d) for d in array["degree"].values if d > 0]
-    if not chosen or "degree_b" in array.dims or len(degrees) < 2:
-        finding.reason = f"needs {metric} between the members at two non-zero degrees"
+    array = between_members(sweep, metric, members)
+    degrees = [int(d) for d in array["degree"].values if d > 0] if array is not None else []
+    if len(degrees) < 2:
+        there = ", ".join(map(str, np.unique(sweep.comparisons["metric"].values))) or "none"
+        finding.reason = f"needs {metric} between the members at two non-zero degrees (metrics in the store: {there})"
         return finding
     first, last = degrees[0], degrees[-1]
-    value = array["value"].isel(comparison=chosen[0])
+    value = array["value"]
     if len(array["seed"]) > 1 and (value == value.isel(seed=0)).where(value.notnull(), True).all():
         value = value.isel(seed=[0])  # as of loaded models: one computation for all seeds, which says nothing of spread
     blocks = value.sizes["layer_a"]
@@ -78,7 +75,7 @@ def similarity_falls(sweep, pair, metric="cka_debiased"):
     each = [finding.add(f"{metric} at degree {first} minus degree {last}: block {b}", mean_interval(falls[b], "seeds")) for b in range(blocks)]
     ceiling = same_specialist(sweep, metric, members, last)
     if ceiling is not None:
-        own = np.array([value.sel(degree=last).isel(layer_a=b, layer_b=b).values for b in range(blocks)]).mean(axis=0)
+        own = pd.Series(np.mean([value.sel(degree=last).isel(layer_a=b, layer_b=b).values for b in range(blocks)], axis=0), index=value["seed"].values)
         finding.add(f"{metric} of each specialist with itself under another seed minus that of the pair, degree {last}: mean of the blocks",
                     mean_interval(ceiling - own, "seeds"))
     certain = sum(i.above_zero for i in each)
@@ -90,18 +87,15 @@ def similarity_falls(sweep, pair, metric="cka_debiased"):
 def same_specialist(sweep, metric, members, degree):
     """Per seed: mean over the members, their other seeds and the blocks; None where it was not measured. Seeds share pairs, so
     that an interval over them is approximate."""
-    try:
-        array = sweep.similarity(metric, "seeds")["value"]
-    except KeyError:
+    array = comparisons_of(sweep, metric, "seeds", members)
+    if array is None or degree not in array["degree"].values:
         return None
-    array = array.isel(comparison=np.flatnonzero(np.isin(array["model_a"].values, members)))
-    if degree not in array["degree"].values or array.sizes["comparison"] == 0:
-        return None
+    array = array["value"]
     blocks = range(array.sizes["layer_a"])
     value = sum(array.sel(degree=degree).isel(layer_a=b, layer_b=b) for b in blocks) / len(blocks)
     seeds = sorted({*value["seed"].values, *value["seed_b"].values})
-    return np.array([np.nanmean([value.sel(seed=[seed] if seed in value["seed"] else []).values.ravel().tolist()
-                                 + value.sel(seed_b=[seed] if seed in value["seed_b"] else []).values.ravel().tolist()]) for seed in seeds])
+    return pd.Series([np.nanmean([value.sel(seed=[seed] if seed in value["seed"] else []).values.ravel().tolist()
+                                 + value.sel(seed_b=[seed] if seed in value["seed_b"] else []).values.ravel().tolist()]) for seed in seeds], index=seeds)
 
 
 def interpolation_gains_then_loses(sweep, pair, target):

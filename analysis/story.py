@@ -7,6 +7,8 @@ said. Differences beside it are measured but do not decide. Best settings are th
 """
 from __future__ import annotations
 
+from functools import lru_cache
+
 import findings
 import prediction
 from findings import FAILS, HOLDS, UNKNOWN, Finding, judge, judge_words
@@ -96,6 +98,15 @@ def change_of_difference(one, other):
     return contrast([(1, one[0]), (-1, one[1]), (-1, other[0]), (1, other[1])])
 
 
+def last_routed(sweep, pair, target):
+    """The last degree at which dense routing was run."""
+    rows, _ = routes_by_span(sweep, pair, target)
+    degrees = sorted(int(d) for d in rows["degree"].unique() if d > 0)
+    if not degrees:
+        raise Missing("routing at a degree above 0")
+    return degrees[-1]
+
+
 def routed(sweep, pair, target, degree, span=None):
     """The dense routing rows that differ in span alone, at one degree; with `span`, its entry."""
     rows, _ = routes_by_span(sweep, pair, target)
@@ -158,9 +169,10 @@ def _averaging(method):
                 continue
             entry, alone = best(sweep.entries(rows)), sweep.best_single(pair, target, degree)
             gains[degree] = finding.add(f"best single model ({alone['member_1']}) minus best {method}, degree {degree}", difference(alone, entry))
-        if degrees[-1] not in gains:
-            raise Missing(f"rows of {method} at degree {degrees[-1]}")
-        return decide(finding, [gains[degrees[-1]]], f"at degree {degrees[-1]} {judge_words(gains[degrees[-1]], 'better', 'worse')} than the best single model; "
+        if not gains:
+            raise Missing(f"rows of {method} at a degree above 0")
+        last = max(gains)
+        return decide(finding, [gains[last]], f"at degree {last} {judge_words(gains[last], 'better', 'worse')} than the best single model; "
                       f"certainly better at {sum(g.above_zero for g in gains.values())} of {len(gains)} degrees")
     return judged
 
@@ -173,19 +185,25 @@ def _bowl(finding, sweep, pair, target):
 
 def _prediction(finding, sweep, pair, target):
     """Of all pairs of specialists on the target, not of one: by the correlation within degrees and its permutation of specialists."""
-    metric = metric_of(sweep)
-    table, method = similarity_and_merge_gap.gaps(sweep, target, metric)
-    if table.empty:
-        raise Missing("pairs of specialists with their similarity and their even mixture")
-    try:
-        relation = prediction.mantel(prediction.complete(table), "similarity", "gap")
-    except prediction.NotEstimable as lack:
-        raise Missing(f"enough specialists: {lack}") from lack
+    metric, method, relation = _relation(sweep, target)
     holds = relation.p <= 0.05 and relation.correlation < 0
     finding.verdict = UNKNOWN if relation.p != relation.p else HOLDS if holds else FAILS
     finding.reason = (f"{metric} and the merge gap of {method} correlate within degrees with r = {relation.correlation:+.2f}, Mantel p = {relation.p:.3f}, "
                       f"n = {relation.pairs} pairs of {relation.specialists} specialists")
     return finding
+
+
+@lru_cache(maxsize=64)
+def _relation(sweep, target):
+    """(metric, method of the even mixture, prediction.Mantel); the same for every pair."""
+    metric = metric_of(sweep)
+    table, method = similarity_and_merge_gap.gaps(sweep, target, metric)
+    if table.empty:
+        raise Missing("pairs of specialists with their similarity and their even mixture")
+    try:
+        return metric, method, prediction.mantel(prediction.complete(table), "similarity", "gap")
+    except prediction.NotEstimable as lack:
+        raise Missing(f"enough specialists: {lack}") from lack
 
 
 def metric_of(sweep):
@@ -196,14 +214,14 @@ def metric_of(sweep):
 
 
 def _routing(finding, sweep, pair, target):
-    last = last_degrees(sweep, pair, target)[-1]
+    last = last_routed(sweep, pair, target)
     mixed = best_of(sweep, interpolations(sweep, pair, target, last), f"an interpolation at degree {last}")
     change = finding.add(f"best {mixed['method']} minus routing over span 1, degree {last}", difference(mixed, routed(sweep, pair, target, last, 1)))
     return decide(finding, [change], f"{judge_words(change, 'better', 'worse')} at degree {last}")
 
 
 def _adaptation(finding, sweep, pair, target):
-    last, base = last_degrees(sweep, pair, target)[-1], sweep.base(target)
+    last, base = last_routed(sweep, pair, target), sweep.base(target)
     nothing, all_of_it = routed(sweep, pair, target, 0), routed(sweep, pair, target, last)
     spans = sorted(set(nothing) & set(all_of_it))
     if not spans:
@@ -215,7 +233,7 @@ def _adaptation(finding, sweep, pair, target):
 
 
 def _span(finding, sweep, pair, target):
-    last = last_degrees(sweep, pair, target)[-1]
+    last = last_routed(sweep, pair, target)
     spans = routed(sweep, pair, target, last)
     if len(spans) < 2:
         raise Missing(f"routing over two spans at degree {last}")
@@ -226,7 +244,7 @@ def _span(finding, sweep, pair, target):
 
 
 def _saturation(finding, sweep, pair, target):
-    last = last_degrees(sweep, pair, target)[-1]
+    last = last_routed(sweep, pair, target)
     spans = routed(sweep, pair, target, last)
     if len(spans) < 3:
         raise Missing(f"routing over three spans at degree {last}")
@@ -240,7 +258,7 @@ def _saturation(finding, sweep, pair, target):
 
 def _equal_flops(finding, sweep, pair, target):
     """Against dense span 1 by keeping as many experts as that has; against as many experts of the same block, of twins."""
-    last = last_degrees(sweep, pair, target)[-1]
+    last = last_routed(sweep, pair, target)
     found, _ = span_at_equal_cost.ways(sweep, pair, target)
     fair = [(" ".join(label.split()), narrow, wide) for (kind, _), label, wide, narrow in
             span_at_equal_cost.comparisons(found.get(last, {}), len(sweep.members(pair))) if kind != "dense"]
@@ -252,10 +270,11 @@ def _equal_flops(finding, sweep, pair, target):
 
 
 def _loses_too(finding, sweep, pair, target):
-    *earlier, last = last_degrees(sweep, pair, target)
-    if not earlier:
-        raise Missing("routing at two degrees above 0")
-    before = best([routed(sweep, pair, target, d, 1) for d in earlier])
+    last = last_routed(sweep, pair, target)
+    at = {d: spans[1] for d in last_degrees(sweep, pair, target) if 1 in (spans := routed(sweep, pair, target, d))}
+    if last not in at or len(at) < 2:
+        raise Missing("routing over span 1 at two degrees above 0")
+    before = best([entry for d, entry in at.items() if d != last])
     change = finding.add(f"routing over span 1 at degree {last} minus at degree {before['degree']}, its best before",
                          difference(routed(sweep, pair, target, last, 1), before))
     return decide(finding, [change], f"{judge_words(change, 'worse', 'better')} at degree {last} than at degree {before['degree']}")
@@ -268,8 +287,18 @@ def _inside_and_outside(sweep, pair, target, degree):
             best_of(sweep, rows[rows["family"] == "output"], f"untrained combinations at the outputs at degree {degree}"))
 
 
+def _both_sides(sweep, pair, target):
+    """The degrees at which untrained combinations inside and at the outputs were run."""
+    rows = untrained(sweep.select(pair, target))
+    inside, outside = (set(rows.loc[rows["family"].isin(families), "degree"]) for families in (["parameter", "activation"], ["output"]))
+    degrees = sorted(int(d) for d in inside & outside if d > 0)
+    if not degrees:
+        raise Missing("untrained combinations inside (by parameters or features) and at the outputs, at one degree")
+    return degrees
+
+
 def _outputs(finding, sweep, pair, target):
-    last = last_degrees(sweep, pair, target)[-1]
+    last = _both_sides(sweep, pair, target)[-1]
     inside, outside = _inside_and_outside(sweep, pair, target, last)
     change = finding.add(f"best by parameters or features ({inside['method']}) minus best at the outputs ({outside['method']}), degree {last}", difference(inside, outside))
     return decide(finding, [change], f"{outside['method']} {judge_words(change, 'better', 'worse')} than {inside['method']} at degree {last}, "
@@ -277,9 +306,9 @@ def _outputs(finding, sweep, pair, target):
 
 
 def _gap(finding, sweep, pair, target):
-    degrees = last_degrees(sweep, pair, target)
+    degrees = _both_sides(sweep, pair, target)
     if len(degrees) < 2:
-        raise Missing("two degrees above 0")
+        raise Missing("untrained combinations inside and at the outputs at two degrees")
     first, last = degrees[0], degrees[-1]
     leads = {degree: _inside_and_outside(sweep, pair, target, degree) for degree in (first, last)}
     for degree, both in leads.items():
@@ -289,7 +318,7 @@ def _gap(finding, sweep, pair, target):
 
 
 def _gate(finding, sweep, pair, target):
-    last = last_degrees(sweep, pair, target)[-1]
+    last = last_routed(sweep, pair, target)
     gate = best_of(sweep, sweep.select(pair, target, last, method="route_tokens"), f"rows of route_tokens at degree {last}")
     inside = best(list(routed(sweep, pair, target, last).values()) or [routed(sweep, pair, target, last, 1)])
     change = finding.add(f"best routing (span {int(inside['span'])}) minus route_tokens, degree {last}", difference(inside, gate))
@@ -298,7 +327,7 @@ def _gate(finding, sweep, pair, target):
 
 
 def _input(finding, sweep, pair, target):
-    last = last_degrees(sweep, pair, target)[-1]
+    last = last_routed(sweep, pair, target)
     fixed = best_of(sweep, sweep.select(pair, target, last, method="learned_average"), f"rows of learned_average at degree {last}")
     change = finding.add(f"learned_average minus routing over span 1, degree {last}", difference(fixed, routed(sweep, pair, target, last, 1)))
     return decide(finding, [change], f"routing {judge_words(change, 'better', 'worse')} than coefficients that do not depend on the input")
