@@ -18,9 +18,18 @@ def case(verdicts, pair="", target="", degree=""):
     and their last degree. Raises Missing, naming what there is."""
     fitting = [v for v in verdicts if all(not wanted or wanted == there for wanted, there in ((pair, v.pair), (target, v.target), (degree, v.degree)))]
     if not fitting:
-        there = "; ".join(f"{v.pair} on {v.target} at degree {v.degree}" for v in verdicts) or "none yet: has the sweep run?"
+        there = "; ".join(cases(verdicts, len(verdicts))) or "none yet: has the sweep run?"
         raise Missing(f"a combination of {pair or 'any pair'} on {target or 'any target'} at {f'degree {degree}' if degree else 'any degree'}; there are: {there}")
     return [v for v in fitting if (v.pair, v.target) == (fitting[0].pair, fitting[0].target)][-1]
+
+
+def cases(verdicts, most=12) -> list[str]:
+    """What there is, one entry a pair and target with its degrees; the first `most` and how many more."""
+    degrees = {}
+    for v in verdicts:
+        degrees.setdefault(f"{v.pair} on {v.target}", []).append(v.degree)
+    said = [f"{name} at {'degree' if len(at) == 1 else 'degrees'} {', '.join(at)}" for name, at in degrees.items()]
+    return said[:most] + ([f"and {len(said) - most} more"] if len(said) > most else [])
 
 
 # ---- health

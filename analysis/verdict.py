@@ -40,6 +40,7 @@ import pandas as pd
 import cmsweep_reader
 from cmsweep_reader import StoreError
 from intervals import Interval, mean_interval
+from plots.similarity_against_degree import place_of_reading
 from sweep import Entry, Missing, Sweep, best, difference
 
 WORDS = {"parameter": "by parameters", "activation": "by features", "routing": "by routing", "output": "at the outputs"}
@@ -235,23 +236,24 @@ class Similarities:
     """The store's comparisons, as verdicts ask for them."""
 
     def __init__(self, sweep):
-        data = sweep.comparisons
+        self.sweep, data = sweep, sweep.comparisons
         self.frame = data[["metric", "probe", "site", "against", "model_a", "degree_a", "model_b", "degree_b", "seed", "seed_b"]].to_dataframe()
         if self.frame.empty:
             return
         metrics = list(self.frame["metric"].unique())
         metric = next((m for m in PREFERRED if m in metrics), metrics[0])
-        first = self.frame[self.frame["metric"] == metric].iloc[0]
-        kept = ((self.frame[["metric", "probe", "site"]] == first[["metric", "probe", "site"]]).all(axis=1)).to_numpy()
-        self.label = tuple(str(first[name]) for name in ("metric", "probe", "site"))
+        kept = (self.frame["metric"] == metric).to_numpy()
+        self.metric = str(metric)
         self.frame = self.frame[kept].reset_index(drop=True)
         self.diagonals = {name: np.diagonal(data[name].values[kept], axis1=1, axis2=2) for name in ("value", "null_mean", "null_p95")}
 
     def of(self, verdict) -> Similarity | None:
         """Of every two members, their mean; None where they were not compared."""
         frame = self.frame
-        if frame.empty:
+        place = None if frame.empty else place_of_reading(self.sweep, verdict.members)
+        if place is None:
             return None
+        here = ((frame["probe"] == place[0]) & (frame["site"] == place[1])).to_numpy()
         nodes = list(zip(verdict.members, verdict.degrees))
         rows = np.zeros(len(frame), bool)
         for i, (a, degree_a) in enumerate(nodes):
@@ -259,11 +261,13 @@ class Similarities:
                 for left, right in (((a, degree_a), (b, degree_b)), ((b, degree_b), (a, degree_a))):
                     rows |= ((frame["model_a"] == left[0]) & (frame["degree_a"] == left[1]) & (frame["model_b"] == right[0])
                              & (frame["degree_b"] == right[1]) & (frame["against"] == "pair")).to_numpy()
+        rows &= here
         if not rows.any():
             return None
         own = np.zeros(len(frame), bool)
         for model, degree in nodes:
             own |= ((frame["against"] == "seeds") & (frame["model_a"] == model) & (frame["degree_a"] == degree) & (frame["degree_b"] == degree)).to_numpy()
+        own &= here
         values = self.diagonals["value"][rows]
         per_seed = pd.Series(np.nanmean(values, axis=1)).groupby(frame["seed"].to_numpy()[rows]).mean()
         over = mean_interval(per_seed if np.ptp(per_seed) > 0 else per_seed[:1], "seeds")
@@ -271,7 +275,7 @@ class Similarities:
         null = {name: float(np.nanmean(self.diagonals[name][rows])) if np.isfinite(self.diagonals[name][rows]).any() else np.nan
                 for name in ("null_mean", "null_p95")}
         ceiling = float(np.nanmean(self.diagonals["value"][own])) if own.any() else np.nan
-        return Similarity(*self.label, over, float(np.nanmin(blocks)), float(np.nanmax(blocks)), null["null_mean"], null["null_p95"], ceiling)
+        return Similarity(self.metric, *place, over, float(np.nanmin(blocks)), float(np.nanmax(blocks)), null["null_mean"], null["null_p95"], ceiling)
 
 
 # ---- what would change it

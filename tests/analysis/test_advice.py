@@ -90,6 +90,10 @@ def test_where_the_similarity_stands(read):
     store = loaded(comparisons=[("code", 100, "law", 100, [[0.6, 0], [0, 0.5]])])
     store.comparison("code", 100, "code", 100, [[0.9, 0], [0, 0.7]], seed=0, seed_b=1)
     assert "from the null to the ceiling they are at 68.8%" in advice.alike(read(store)[2])  # 0.55 / 0.8
+    for probe, value in (("prose", 0.1), ("contracts", 0.7)):  # two probes: that which is the target is read
+        store.comparison("code", 100, "law", 100, [[value, 0], [0, value]], probe=probe)
+    store.rows["similarity"] = [row for row in store.rows["similarity"] if row["probe"] != "doctest"]
+    assert advice.alike(read(store)[2]).startswith("cka_debiased of the members on contracts: mean of the blocks 0.7000")
     assert "were not compared" in advice.alike(read(loaded())[2])
 
 

@@ -118,6 +118,13 @@ def test_what_a_page_names_is_there(page):
         assert path in known or (ROOT / path).exists(), path
 
 
+def test_the_scripts_that_a_command_names_can_be_started():
+    commands = re.findall(r"(?m)^((?:analysis|jobs|tests)/[\w./]+)", "".join(README.split("```")[1::2]))
+    assert len(set(commands)) >= 2
+    for script in commands:
+        assert os.access(ROOT / script, os.X_OK), script
+
+
 def test_the_scripts_of_the_first_screen_can_be_started():
     for script in re.findall(r"(?m)^\./(\S+)", README.split("\n## ")[0]):
         assert os.access(ROOT / script, os.X_OK), script
