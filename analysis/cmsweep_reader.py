@@ -327,7 +327,9 @@ def _open(path):
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise StoreError(f"{path}: cannot be opened as an HDF5 file: {error}") from error
+        how = ("; a program has it open for writing: close it there. Or its file system knows no locks: set HDF5_USE_FILE_LOCKING=FALSE"
+               if "unable to lock" in str(error) else "")
+        raise StoreError(f"{path}: cannot be opened as an HDF5 file: {error}{how}") from error
     with file:
         schema = file.attrs.get("cmsweep_schema")
         if schema is None:

@@ -1,5 +1,6 @@
 """The reader, on stores with known contents."""
 import ast
+import fcntl
 import json
 import os
 import re
@@ -257,6 +258,14 @@ def test_files_that_are_no_stores_are_refused(tmp_path):
     for name, message in (("none.h5", "no such store"), ("text.h5", "cannot be opened as an HDF5 file"), ("other.h5", "no cmsweep store")):
         with pytest.raises(cmsweep_reader.StoreError, match=message):
             cmsweep_reader.experiments(tmp_path / name)
+
+
+def test_a_store_that_is_locked_for_writing_says_how_to_go_on(small):
+    with open(small, "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as a program that opened it for writing
+        with pytest.raises(cmsweep_reader.StoreError, match="a program has it open for writing: close it there.*HDF5_USE_FILE_LOCKING=FALSE"):
+            cmsweep_reader.experiments(small)
+    assert len(cmsweep_reader.experiments(small)) == 3
 
 
 def test_a_row_that_is_rewritten_while_it_is_read_is_left_out(small, monkeypatch):
