@@ -69,12 +69,12 @@ def draw(sweep, target):
     except prediction.NotEstimable as lack:
         relation, compared, why_not = None, [], str(lack)
     figure, axes, room = style.new_figure(1, 2 if compared else 1, 9.6 if compared else 6.8, 4.6, legend_lines=1)
-    scatter(axes[0][0], table, chosen if relation else table, metric, target)
+    cut = scatter(axes[0][0], table, chosen if relation else table, metric, target)
     if compared:
         predictions(axes[0][1], compared)
     style.legend_below(room, axes[0][0], 6)
     caption = (f"Merge gap: {METHODS[method]} at equal weights, minus the mean of the parents' losses; below 0 the mixture is better than its parents are on "
-               f"average. Bars: 95 % intervals (Student's t; {style.sample_sizes(list(table['gap_interval']))}). ")
+               f"average. Bars: 95 % intervals (Student's t; {style.sample_sizes(list(table['gap_interval']))}){', cut at the edges' if cut else ''}. ")
     if relation:
         low, high = (f(prediction.without_each_specialist(chosen, "similarity", "gap")) for f in (min, max))
         caption += "Hollow: not used, since at that degree, or with those specialists, not every pair is there. " if len(chosen) < len(table) else ""
@@ -97,7 +97,7 @@ def predictors_of(chosen):
 
 
 def scatter(axis, table, chosen, metric, target):
-    """Filled: the chosen rows. Names stand at those of their last degree, where they have room."""
+    """Filled: the chosen rows. Names stand at those of their last degree, where they have room. Returns whether bars are cut."""
     chosen = set(zip(chosen["pair"], chosen["degree"]))
     inside = [key in chosen for key in zip(table["pair"], table["degree"])]
     looks = style.degree_styles(sorted(table["degree"].unique()))
@@ -112,17 +112,22 @@ def scatter(axis, table, chosen, metric, target):
                       **({} if solid else dict(markerfacecolor="white", alpha=0.6)))
     named = table[inside]
     named = named[named["degree"] == named["degree"].max()]
-    width, height, placed = np.ptp(table["similarity"]) or 1, np.ptp(table["gap"]) or 1, []
+    (least, most), (left, right_end) = (table["similarity"].min(), table["similarity"].max()), axis.get_xlim()
+    room = 1.5 * max(most - least, 1e-6)  # few seeds can give bars beside which the points cannot be told apart
+    axis.set_xlim(max(left, least - room), min(right_end, most + room))
+    cut = left < least - room or right_end > most + room
+    width, height, placed = np.ptp(axis.get_xlim()), np.ptp(axis.get_ylim()), []
     for _, row in named.sort_values("gap").iterrows():
         x, y = row["similarity"], row["gap"]
-        if all(abs(x - a) > 0.45 * width or abs(y - b) > 0.045 * height for a, b in placed):
-            right = x > table["similarity"].mean()
+        if all(abs(x - a) > 0.3 * width or abs(y - b) > 0.04 * height for a, b in placed):
+            right = x > np.mean(axis.get_xlim())
             axis.annotate(row["pair"], (x, y), xytext=(-5 if right else 5, 5), textcoords="offset points", fontsize=6.5, color="0.3", ha="right" if right else "left",
                           zorder=6, bbox=dict(facecolor="white", edgecolor="none", alpha=0.75, pad=0.4))
             placed.append((x, y))
     axis.axhline(0, label="no gap", **style.BASE)
     axis.set_xlabel(f"{style.metric_name(metric)} between the members, mean of the blocks")
     axis.set_ylabel(f"merge gap on {target} (nat per token)")
+    return cut
 
 
 def predictions(axis, compared):
