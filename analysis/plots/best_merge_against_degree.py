@@ -43,7 +43,7 @@ def draw(sweep, pair, target):
     if "finetune_target" in references and degrees[-1] in references["finetune_target"]:
         tuned = difference(at_last[winner], references["finetune_target"][degrees[-1]])
         title += f", and {style.change(tuned)} the base fine-tuned on the target"
-    return style.finish(figure, title, f"Settings are chosen on the select split, among those run at every degree; losses are on test. Gain: {gain.text(unit='nat')}. "
+    return style.finish(figure, title, f"Settings are chosen on the select split, among those run at the most degrees; losses are on test. Gain: {gain.text(unit='nat')}. "
                         f"Bars: 95 % intervals of the paired difference to the base (Student's t; {style.sample_sizes(used)}). Points of one degree stand side "
                         "by side. " + about_references(references, sweep, pair, target))
 

@@ -13,14 +13,15 @@ def own_texts(sweep, pair):
 
 
 def kept_settings(sweep, pair, corpora, family):
-    """Rows of a family's settings that were run on all these corpora, without those that learned from each target's own training
-    text: on a specialist's own corpus that would be more specialising, not combining."""
+    """Rows of a family's settings that were run on all these corpora, without those that learned from the target's, or one of these
+    corpora's, training text: on a specialist's own corpus that would be more specialising, not combining. Learning from all members'
+    text in equal parts is combining."""
     rows = sweep.select(pair, corpora[0], family=family)
     for corpus in corpora[1:]:
         others = sweep.select(pair, corpus, family=family)
         rows = rows[rows["setting"].isin(others["setting"])]
     if "train_on" in rows:
-        rows = rows[~((rows["train_on"] == "target") & (rows["target_tokens"] > 0).fillna(False).astype(bool))]
+        rows = rows[~(rows["train_on"].isin(["target", *corpora]) & (rows["target_tokens"] > 0).fillna(False).astype(bool))]
     return rows
 
 

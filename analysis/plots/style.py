@@ -121,7 +121,7 @@ def degree_axis(axis, degrees, label="degree (fine-tuning steps)", most=7):
     places = dict(zip(degrees, axis.xaxis.get_transform().transform(np.array(degrees, dtype=float))))
     apart, shown = (places[degrees[-1]] - places[degrees[0]]) / most, [degrees[-1]]
     for degree in [degrees[0], *reversed(degrees[1:-1])]:  # the ends first, then downwards
-        if all(abs(places[degree] - places[other]) >= apart for other in shown):
+        if degree not in shown and all(abs(places[degree] - places[other]) >= apart for other in shown):
             shown.append(degree)
     shown.sort()
     axis.xaxis.set_major_locator(FixedLocator(shown))
