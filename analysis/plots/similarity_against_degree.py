@@ -56,11 +56,13 @@ def between_members(sweep, metric, members):
     array = comparisons_of(sweep, metric, "pair", members[:2])
     if array is None:
         return None
-    array = array.isel(comparison=0)
+    measured = np.isfinite(array["value"]).any([d for d in array["value"].dims if d not in ("comparison", "degree")]).sum("degree")
+    array = array.isel(comparison=int(np.argmax(measured.values)))  # a pair may stand in both orders
     if "degree_b" in array.dims:
         alike = xr.DataArray([d for d in array["degree"].values if d in array["degree_b"].values], dims="degree")
         array = array.sel(degree=alike, degree_b=alike).drop_vars("degree_b").assign_coords(degree=alike.values)
-        array = array.dropna("degree", how="all", subset=["value"])
+    for dim in ("degree", "seed"):
+        array = array.dropna(dim, how="all", subset=["value"])
     return array if array.sizes["degree"] else None
 
 
