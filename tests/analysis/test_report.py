@@ -14,7 +14,7 @@ import findings
 import report
 import verdict
 from plots import style
-from sweep import Missing, Sweep
+from sweep import Sweep
 from synthetic_store import FAILED, StoreBuilder, quickstart_like
 
 BAD = "<script>document.title = 'taken over'</script>"
@@ -48,11 +48,19 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(quickstart_or_synthetic, tmp_path_factory):
-    """The quickstart's page, or one of a store in its shape."""
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    assert report.main([str(quickstart_or_synthetic), "-o", str(path)]) == 0
-    return path
+def made(quickstart_or_synthetic, tmp_path_factory):
+    """The quickstart's page, or one of a store in its shape; and the words of every figure that was drawn for it."""
+    path, words = tmp_path_factory.mktemp("page") / "report.html", []
+    with pytest.MonkeyPatch.context() as patch:
+        take_words = style.take_words
+        patch.setattr(style, "take_words", lambda figure: words.append(take_words(figure)) or words[-1])
+        assert report.main([str(quickstart_or_synthetic), "-o", str(path)]) == 0
+    return path, words
+
+
+@pytest.fixture(scope="module")
+def page(made):
+    return made[0]
 
 
 def hostile_store():
@@ -177,20 +185,16 @@ def test_every_verdict_is_there_with_its_intervals(page, quickstart_or_synthetic
     assert "do not combine" in text
 
 
-def test_every_figure_is_there_with_its_words(page, quickstart_or_synthetic):
-    shown = Reader(page.read_text())
-    sweep, expected = Sweep(quickstart_or_synthetic), 0
-    with matplotlib.rc_context(style.SETTINGS):
-        for name, module, arguments in figures.requests(sweep):
-            try:
-                title, caption = style.take_words(module.draw(sweep, *arguments))
-            except Missing:
-                continue
-            expected += 1
-            (alt,) = [image["alt"] for image in shown.all("img") if title in image["alt"] and caption in image["alt"]]
-            assert " ".join(title.split()) in shown.text and " ".join(caption.split()) in shown.text
+def test_every_figure_is_there_with_its_words(made, quickstart_or_synthetic):
+    path, words = made
+    shown = Reader(path.read_text())
     images = shown.all("img")
-    assert len(images) == expected > 5 and all(image["src"].startswith("data:image/") for image in images)
+    for title, caption in words:
+        assert len([image for image in images if title in image["alt"] and caption in image["alt"]]) == 1
+        assert " ".join(title.split()) in shown.text and " ".join(caption.split()) in shown.text
+    lacking = [code for code in re.findall(r"<li><code>(\w+)</code> needs", path.read_text())]
+    assert len(images) == len(words) > 5 and all(image["src"].startswith("data:image/") for image in images)
+    assert len(words) + len(lacking) == len(list(figures.requests(Sweep(quickstart_or_synthetic))))  # one pair: each kind once
 
 
 def test_the_contents_lead_somewhere(page):
@@ -285,9 +289,8 @@ def test_several_stores_and_former_plans_in_one_page(tmp_path, undrawn):
     assert "one.h5" in planned and "two.h5" in planned and "code+law" not in planned and "code+law" in everything
 
 
-def test_the_same_store_gives_the_same_page(tmp_path):
-    path = hostile_store().write(tmp_path / "store.h5")
-    assert report.page([path]) == report.page([path])
+def test_the_same_store_gives_the_same_page(hostile):
+    assert report.page([hostile.parent / "hostile <b>.h5"]) == hostile.read_text()
 
 
 def test_a_file_that_is_no_store_gives_exit_code_2(tmp_path, capsys):
