@@ -11,7 +11,7 @@ The rule, the same as `cmsweep report`'s:
    with a 95 % interval by Student's t.
 3. A family gains if that whole interval lies above zero (above ROUNDING, what float32 arithmetic alone can make). Where none does,
    and where every member is still the base (degree 0: there is nothing to combine), the verdict is "not at all". As long as the base
-   or a member has not been measured alone, there is no verdict: the best single model is not known.
+   or a member has not been measured alone under every seed of the combinations, there is no verdict: the best single model is not known.
 4. Of the families that gain, that of the lowest select loss is the best. The verdict is the cheapest whose test loss is not certainly
    above the best's (the interval of their paired difference is not wholly above ROUNDING): fewest FLOPs per token, then fewest
    parameters stored, then fewest target tokens seen, then the order parameters, features, routing, outputs.
@@ -191,22 +191,26 @@ def verdict_of(sweep, rows, degrees) -> Verdict | None:
     pair, target = str(rows["pair"].iloc[0]), str(rows["target"].iloc[0])
     members = sweep.members(pair)
     combined = rows[rows["family"] != "reference"]
+    if combined.empty:
+        return None
     alone, absent, base = [], [], None
-    try:
-        base = sweep.base(target)
-        alone.append(base)
-    except Missing:
-        absent.append("base")
-    for name, degree in zip(members, degrees):
+    for name, degree in [("base", 0), *zip(members, degrees)]:
         try:
-            alone.append(sweep.specialist(name, degree, target))
+            entry = sweep.base(target) if name == "base" else sweep.specialist(name, degree, target)
         except Missing:
-            if degree > 0 or base is None:  # at degree 0 it is the base
+            if name == "base" or degree > 0 or base is None:  # at degree 0 a member is the base
                 absent.append(name)
-    if combined.empty or not alone:
+            continue
+        alone.append(entry)
+        base = entry if name == "base" else base
+        if not set(combined["seed"]) <= set(entry.rows["seed"]):
+            absent.append(name)
+    if not alone:
         return None
     single = best(alone)
     options = options_of(combined, sweep, single)
+    if not options:
+        return None
     unseen = options_of(combined[(combined["target_tokens"] == 0).fillna(False).astype(bool)], sweep, single)
     references = {method: best(settings_of(sweep, rows[rows["method"] == method])) for method in ("finetune_target", "joint")
                   if (rows["method"] == method).any()}

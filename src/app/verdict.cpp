@@ -163,10 +163,21 @@ std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows) {
         verdict.pair = pair;
         verdict.degrees = degrees;
         verdict.target = target;
+        std::set<std::int64_t> seeds;  // of the combinations
+        for (const auto& [key, candidate] : candidates) {
+            const MethodInfo* method = find_method(std::get<0>(key));
+            if (!method || method->family == Family::reference) continue;
+            for (const auto& [seed, row] : candidate.by_seed) seeds.insert(seed);
+        }
         std::vector<const Candidate*> alone;
+        const auto add = [&](const std::string& name, const Candidate& candidate) {
+            alone.push_back(&candidate);
+            const bool everywhere = std::all_of(seeds.begin(), seeds.end(), [&](std::int64_t seed) { return candidate.by_seed.count(seed) > 0; });
+            if (!everywhere) verdict.unmeasured.push_back(name);
+        };
         const auto base = singles.find({"base", 0, target});
         if (base != singles.end()) {
-            alone.push_back(&base->second);
+            add("base", base->second);
             verdict.base_loss = base->second.mean(&ExperimentRow::loss);
         } else {
             verdict.base_loss = std::numeric_limits<double>::quiet_NaN();
@@ -175,7 +186,7 @@ std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows) {
         const auto& members = candidates.begin()->second.example->members;
         for (std::size_t m = 0; m < members.size(); ++m) {
             const auto single = singles.find({members[m], degrees[m], target});
-            if (single != singles.end()) alone.push_back(&single->second);
+            if (single != singles.end()) add(members[m], single->second);
             else if (degrees[m] != 0 || base == singles.end()) verdict.unmeasured.push_back(members[m]);  // at degree 0 it is the base
         }
         const Candidate* single = best_on_select(alone);

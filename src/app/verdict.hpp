@@ -27,7 +27,7 @@ struct PairVerdict {
     std::string best_single;       ///< name of the best single model, chosen on select
     double best_single_loss = 0;
     double base_loss = 0;          ///< NaN where the base has not been measured
-    std::vector<std::string> unmeasured;  ///< of the base and the members; while there are any, nothing is recommended
+    std::vector<std::string> unmeasured;  ///< of the base and the members, under every seed of the combinations; while there are any, nothing is recommended
     std::vector<FamilyVerdict> families;
     std::string recommendation;    ///< one sentence
 };

@@ -127,15 +127,16 @@ def test_members_may_differ_in_degree_and_be_more_than_two(tmp_path):
     assert found.members == ["code", "math", "law"] and found.degree == "100" and found.word == "by parameters"
 
 
-def without_specialist(name, degrees=(100, 100)):
+def without_specialist(name, degrees=(100, 100), seeds=SEEDS):
     store = store_with({AVERAGE: [1.8, 1.81, 1.82]}, degrees=degrees)
-    store.rows["experiments"] = [row for row in store.rows["experiments"] if row["method"] != "specialist" or row["model"] != [name]]
+    store.rows["experiments"] = [row for row in store.rows["experiments"] if row["method"] != "specialist" or row["model"] != [name] or row["seed"] not in seeds]
     return store
 
 
 def test_without_a_single_model_there_is_no_verdict(tmp_path):
     found = only(without_specialist("math"), tmp_path)
     assert found.word == "no verdict yet" and found.choice is None and verdict.reason(found) == "not measured alone: math"
+    assert only(without_specialist("code", seeds=(1,)), tmp_path).absent == ["code"]  # the base alone has all seeds, and is not the best for that
     assert only(without_specialist("math", (400, 0)), tmp_path).word == "by parameters"  # at degree 0 it is the base
 
 
@@ -330,13 +331,13 @@ def test_the_program_agrees_in_every_case_of_the_rule(tmp_path):
         "select": store_with({AVERAGE: ([1.50, 1.51, 1.52], [1.9] * 3), ENSEMBLE: ([1.8, 1.8, 1.81], [1.7] * 3)}),
         "none": store_with({AVERAGE: [1.7, 1.9, 2.09], ENSEMBLE: [2.1, 2.11, 2.12]}),
         "degree 0": store_with({ROUTE: [1.8, 1.81, 1.82]}, degrees=(0, 0)), "degrees": store_with({ROUTE: [1.8, 1.81, 1.82]}, degrees=(0, 400)),
-        "absent": without_specialist("math"), "base": without_specialist("math", (400, 0)), "instead": store_with({("joint", (), Costs(costing(200.0))): [1.6, 1.61, 1.62], AVERAGE: [1.8, 1.81, 1.82]}),
+        "absent": without_specialist("math"), "absent in a seed": without_specialist("code", seeds=(1,)), "base": without_specialist("math", (400, 0)), "instead": store_with({("joint", (), Costs(costing(200.0))): [1.6, 1.61, 1.62], AVERAGE: [1.8, 1.81, 1.82]}),
     }
     words = set()
     for name, store in stores.items():
         found = assert_agrees(as_the_program_writes(store.write(tmp_path / f"{name}.h5")))
         words |= {(name, v.word) for v in found.values()}
-    assert {("near", "by parameters"), ("paired", "by features"), ("none", "not at all"), ("degree 0", "not at all"), ("absent", "no verdict yet"), ("base", "by parameters")} <= words
+    assert {("near", "by parameters"), ("paired", "by features"), ("none", "not at all"), ("degree 0", "not at all"), ("absent", "no verdict yet"), ("absent in a seed", "no verdict yet"), ("base", "by parameters")} <= words
 
 
 # ---- the command
