@@ -125,9 +125,11 @@ def test_barrier_by_hand(tmp_path):
         for alpha, loss in {0.0: 1.0, 0.5: 2.0 + seed, 1.0: 2.0}.items():
             store.experiment("average", ["code", "math"], [200, 200], {"alpha": alpha}, seed, layer="all", loss=loss, weights=[alpha, 1 - alpha])
             store.experiment("rebasin", ["code", "math"], [200, 200], {"alpha": alpha}, seed, layer="all", loss=min(loss, 1.2), weights=[alpha, 1 - alpha])
+            store.experiment("average", ["code", "math"], [50, 50], {"alpha": alpha}, seed, layer="all", loss=1.0 + (alpha != 0.5), weights=[alpha, 1 - alpha])
     rows = paper.Store(store.write(tmp_path / "barrier.h5"))
     assert paper.barrier(rows, "code+math", 200, "average") == pytest.approx([0.5, 1.5])
     assert paper.barrier(rows, "code+math", 200, "rebasin") == pytest.approx([1.2 - 1.1] * 2)
+    assert paper.barrier(rows, "code+math", 50, "average") == pytest.approx([-1.0] * 2), "all of the line lies under its chord"
 
 
 def test_text_goes_between_the_markers_and_nowhere_else(tmp_path):
