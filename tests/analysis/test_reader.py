@@ -297,6 +297,14 @@ def everything(path):
             "routing": {id: group["weight"].tolist() for id, group in cmsweep_reader.routing(path).groupby("id")}}
 
 
+def test_a_compact_copy_reads_alike(real, tmp_path):
+    """As STORE_FORMAT.md says to make one."""
+    subprocess.run(["h5repack", "-m", "1024", "-f", "GZIP=6", real, tmp_path / "small.h5"], check=True)
+    with h5py.File(tmp_path / "small.h5") as file:
+        assert file["experiments/block_loss"].compression == "gzip"
+    assert everything(tmp_path / "small.h5") == everything(real)
+
+
 VALUES = {"experiments": "loss", "similarity": "value", "training": "loss", "routing": "weight"}
 
 
