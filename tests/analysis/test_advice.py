@@ -8,6 +8,7 @@ import pytest
 
 import advice
 import cmsweep_reader
+import own_models
 import real_store
 import verdict
 from sweep import Missing, Sweep
@@ -143,3 +144,27 @@ def test_the_command_writes_a_checkpoint_and_the_table_is_one_the_program_plans(
         assert re.search(rf"(?m)^method .*\b{option.method}\b", said)
         assert re.search(r"(?m)^setting +3 ", said), "base, specialist and this one"
         assert re.search(r"(?m)^experiments +\d+ +(\d+) +\1 +0$", said), f"the store has every row of exactly this setting:\n{said}"
+
+
+def test_loaded_checkpoints_from_config_to_merged_model(tmp_path):
+    """configs/own-models.toml, with less of everything, is run on checkpoints that are loaded; the notebook's words follow from its store."""
+    config = own_models.write(tmp_path)
+    text = config.read_text()
+    for long, short in (("seeds  = [0, 1, 2]", "seeds  = [0]"), ("degrees = [1000, 8000]", "degrees = [8000]"), ('["contracts", "code", "law"]', '["contracts", "code"]'),
+                        ("span = [1, 2]", "span = 1\nsteps = 4"), ("[similarity]", "[evaluate]\nwindows = 16\n[similarity]\nwindows = 32")):
+        assert text.count(long) == 1, long
+        text = text.replace(long, short)
+    config.write_text(text)
+    real_store.run(config)
+    store = tmp_path / "results" / "own-models.h5"
+    sweep = Sweep(store)
+    found = advice.case(verdict.verdicts(sweep))
+    assert (found.pair, found.target, found.degree) == ("code+law", "contracts", "8000")
+    assert {o.family for o in found.options} == {"parameter", "activation", "routing", "output"} and all(o.gain.over == "text blocks" for o in found.options)
+    assert [row[0] for row in advice.health(sweep, found)] == ["base", "code at degree 8000", "law at degree 8000"]
+    assert advice.health(sweep, found)[1][4].endswith("(on code)")
+    assert not [r for r in advice.remarks(sweep, found, cmsweep_reader.experiments(store, failed=True)) if "exactly" in r or "failed" in r or "measured" in r]
+    assert "No ceiling was measured" in advice.alike(found)
+    average = next(o for o in found.options if o.family == "parameter")
+    real_store.run(*shlex.split(advice.materialize(store, average.entry, str(tmp_path / "merged")))[1:])
+    assert (tmp_path / "merged" / "model.safetensors").exists() and (tmp_path / "merged" / "tokenizer.json").exists()
