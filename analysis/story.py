@@ -47,6 +47,16 @@ CHAPTERS = {
 }
 
 
+def case(sweep, pair="", target=""):
+    """(pair, target) to tell the story of: the first of those asked for; what is empty is not asked for. Raises Missing, naming what there is."""
+    cases = sweep.cases()
+    fitting = [c for c in cases if all(not wanted or wanted == there for wanted, there in zip((pair, target), c))]
+    if not fitting:
+        there = "; ".join(" on ".join(c) for c in cases) or "none (of members alike in degree; analysis/own_models.ipynb also takes others)"
+        raise Missing(f"combinations of {pair or 'any pair'} on {target or 'any target'} along degrees; there are: {there}")
+    return fitting[0]
+
+
 def claim(sweep: Sweep, name, pair, target) -> Finding:
     """One claim, judged."""
     finding = Finding(name, pair, target)

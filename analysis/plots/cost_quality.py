@@ -32,7 +32,9 @@ def candidates(sweep, pair, target, degree):
 
 
 def draw(sweep, pair, target):
-    degree, base = sweep.degrees(pair, target)[-1], sweep.base(target)
+    degree, base = max(sweep.degrees(pair, target), default=None), sweep.base(target)
+    if degree is None:
+        raise Missing("combinations of members alike in degree")
     groups = candidates(sweep, pair, target, degree)
     if not set(groups) & set(style.FAMILY_STYLES):
         raise Missing(f"merges at degree {degree}")

@@ -9,6 +9,7 @@ import pytest
 import advice
 import cmsweep_reader
 import own_models
+import plots
 import real_store
 import verdict
 from sweep import Missing, Sweep
@@ -118,6 +119,24 @@ def test_options_say_gain_and_cost(read):
     _, sweep, found = read(loaded(average=2.5))
     rows = {row[0]: dict(zip(advice.OPTION_COLUMNS, row)) for row in advice.options(found, verdict.SettingText(sweep))}
     assert rows["by parameters"]["certain?"] == "certainly loses" and rows["at the outputs"]["FLOPs"] == "2.00 x"
+
+
+def test_three_members_of_unlike_degrees(tmp_path):
+    store, degrees = StoreBuilder("unlike", blocks=2, members=3), {"code": 100, "math": 400, "law": 400}
+    store.experiment("base", ["base"], [0], loss=2.0, block_loss=list(2.0 + TEXT))
+    for which, (name, degree) in enumerate(degrees.items()):
+        store.experiment("specialist", [name], [degree], loss=1.9, block_loss=list(1.9 + TEXT + 0.01 * np.cos(np.arange(64) * (which + 1))))
+    store.experiment("average", list(degrees), list(degrees.values()), {"weights": [0.2, 0.3, 0.5]}, layer="all", loss=1.7, weights=[0.2, 0.3, 0.5],
+                     block_loss=list(1.7 + TEXT + 0.01 * np.cos(np.arange(64) * 5)))
+    path = store.write(tmp_path / "unlike.h5")
+    sweep = Sweep(path)
+    found = advice.case(verdict.verdicts(sweep), degree="100/400/400")
+    assert len(advice.health(sweep, found)) == 4 and advice.remarks(sweep, found, cmsweep_reader.experiments(path, failed=True)) == []
+    assert "-o merged/code+math+law-average\n" in advice.next_step(path, found, verdict.SettingText(sweep))
+    assert tomllib.loads(advice.method_table(found.options[0].entry))["grid"]["method"][0]["weights"] == [0.2, 0.3, 0.5]
+    for module in (plots.best_merge_against_degree, plots.cost_quality):  # figures along degrees
+        with pytest.raises(Missing):
+            module.draw(sweep, found.pair, found.target)
 
 
 def test_a_case_that_is_not_there_names_those_that_are(read):

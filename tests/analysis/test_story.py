@@ -4,7 +4,7 @@ import pytest
 
 import story
 from findings import FAILS, HOLDS, UNKNOWN
-from sweep import Sweep
+from sweep import Missing, Sweep
 from synthetic_store import StoreBuilder, quickstart_like
 
 CASE = ("code+math", "doctest")
@@ -127,6 +127,16 @@ def test_loaded_models_are_judged_over_blocks_of_text(judged):
     for name in ("parameters", "outputs", "gap"):
         assert found[name].verdict == HOLDS and found[name].measured[-1][1].over == "text blocks", name
     assert found["gap"].measured[-1][1].mean == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_case_that_is_not_there_names_those_that_are(synthetic, tmp_path):
+    assert story.case(Sweep(synthetic)) == story.case(Sweep(synthetic), "code+math", "doctest") == CASE
+    with pytest.raises(Missing, match=r"combinations of law\+code on any target along degrees; there are: code\+math on doctest"):
+        story.case(Sweep(synthetic), "law+code")
+    store = StoreBuilder()
+    store.experiment("average", ["code", "math"], [25, 50], {"alpha": 0.5})
+    with pytest.raises(Missing, match="none .of members alike in degree"):
+        story.case(Sweep(store.write(tmp_path / "unlike.h5")))
 
 
 def test_a_poor_store_says_what_it_lacks_of_every_claim(judged):
