@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+import real_store
 import story
 from findings import FAILS, HOLDS, UNKNOWN
 from sweep import Missing, Sweep
@@ -127,6 +128,14 @@ def test_loaded_models_are_judged_over_blocks_of_text(judged):
     for name in ("parameters", "outputs", "gap"):
         assert found[name].verdict == HOLDS and found[name].measured[-1][1].over == "text blocks", name
     assert found["gap"].measured[-1][1].mean == pytest.approx(0.2, abs=0.01)
+
+
+def test_every_claim_can_be_judged_on_the_store_of_the_papers_experiments():
+    """On one of the two pairs that the README names for it."""
+    sweep = Sweep(real_store.ROOT / "analysis" / "paper-small" / "paper-small.h5", outside_plan=True)
+    found = [story.claim(sweep, name, pair, "doctest") for pair in ("code-short+math-short", "code+math") for name in story.CLAIMS]
+    assert {f.name for f in found if f.verdict != UNKNOWN} == set(story.CLAIMS)
+    assert all(f.reason for f in found)
 
 
 def test_a_case_that_is_not_there_names_those_that_are(synthetic, tmp_path):
