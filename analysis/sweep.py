@@ -225,11 +225,12 @@ def specialist_of(member):
 
 def at_every_degree(rows, degrees):
     """The rows of those settings (with their layer) that were run at the most of these degrees: a best setting may be compared
-    from degree to degree only if there was the same to choose from."""
+    from degree to degree only if there was the same to choose from. Degree 0, where all is the base, does not count."""
     rows = rows[rows["degree"].isin(degrees)]
     if rows.empty:
         return rows
-    count = rows.groupby(["method", "setting", "layer"], observed=True)["degree"].transform("nunique")
+    positive = rows["degree"].where(rows["degree"] > 0).astype("Float64")
+    count = rows.assign(positive=positive).groupby(["method", "setting", "layer"], observed=True)["positive"].transform("nunique")
     return rows[count == count.max()]
 
 

@@ -38,7 +38,9 @@ def draw(sweep, pair, target):
     style.legend_below(room, axis, 3 if references else 4)
     winner = min(at_last, key=lambda f: at_last[f].loss_select)
     gain = difference(sweep.best_single(pair, target, degrees[-1]), at_last[winner])
-    title = (f"At degree {degrees[-1]} combining by {style.FAMILY_WORDS[winner]} ({at_last[winner]['method']}) does best: "
+    second = min((f for f in at_last if f != winner), key=lambda f: at_last[f].loss_select, default=None)
+    doubt = "" if second is None or difference(at_last[winner], at_last[second]).below_zero else f" (not certainly better than {style.FAMILY_WORDS[second]})"
+    title = (f"At degree {degrees[-1]} combining by {style.FAMILY_WORDS[winner]} ({at_last[winner]['method']}) does best{doubt}: "
              f"{style.change(gain, 'lost to', 'gained over')} the best single model")
     if "finetune_target" in references and degrees[-1] in references["finetune_target"]:
         tuned = difference(at_last[winner], references["finetune_target"][degrees[-1]])

@@ -41,9 +41,9 @@ def draw(sweep, pair, target):
     figure, axes, room = style.new_figure(1, len(COSTS), 8.6, 4.6, legend_lines=2)
     used, fronts = [], {}
     for axis, (cost, label) in zip(axes[0], COSTS.items()):
-        points = [(float(e[cost]) / float(base[cost]), e.loss_select, e) for entries in groups.values() for e in entries]
+        points = [(float(e[cost]) / float(base[cost]), e.loss_select, e) for name, entries in groups.items() if name not in style.REFERENCE_STYLES for e in entries]
         fronts[cost] = frontier(points)
-        chosen = {id(entry) for _, _, entry in fronts[cost]}
+        chosen = {id(entry) for _, _, entry in fronts[cost]} | {id(e) for name in style.REFERENCE_STYLES for e in groups.get(name, [])}
         for name, entries in groups.items():
             look = {**(style.FAMILY_STYLES.get(name) or REFERENCES[name]), "linestyle": ""}
             label_of = style.FAMILY_WORDS.get(name) or REFERENCE_WORDS[name]
@@ -65,8 +65,8 @@ def draw(sweep, pair, target):
         axis.set_xlabel(label)
     axes[0][0].set_ylabel(f"loss on {target} (nat per token)")
     style.legend_below(room, axes[0][0], 4)
-    return style.finish(figure, describe(fronts["flops_per_token"], base, degree), f"All settings at degree {degree}. Filled: on the frontier, chosen by loss on the "
-                        "select split; drawn at their loss on test, where the steps need not fall. Bars: 95 % intervals of the paired difference to the base "
+    return style.finish(figure, describe(fronts["flops_per_token"], groups, degree), f"All settings at degree {degree}. Filled: on the frontier, chosen by loss on the "
+                        "select split; drawn at their loss on test, where the steps need not fall. The base fine-tuned on more text combines nothing and stands beside it. Bars: 95 % intervals of the paired difference to the base "
                         f"(Student's t; {style.sample_sizes(used)}). Training the specialists and routers costs extra and is not counted.")
 
 
@@ -80,10 +80,12 @@ def name_of(entry):
     return entry["method"] + (f" ({', '.join(told)})" if told else "")
 
 
-def describe(front, base, degree):
+def describe(front, groups, degree):
     steps = [f"{name_of(entry)} at {cost:.2g} x the base's FLOPs" for cost, _, entry in (front if len(front) <= 3 else [front[0], front[-1]])]
     text = f"On the frontier at degree {degree}: " + ("from " + " to ".join(steps) if len(front) > 3 else "; ".join(steps))
     if len(front) > 1:
         last, first = front[-1][2], front[0][2]
         text += f"; the dearest is {style.change(difference(last, first))} the cheapest"
+    for tuned in groups.get("finetune_target", []):
+        text += f"{' and' if len(front) > 1 else ','} {style.change(difference(front[-1][2], tuned))} the base fine-tuned on the target"
     return text

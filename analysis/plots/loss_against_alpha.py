@@ -47,7 +47,7 @@ def draw(sweep, pair, target):
                       markeredgecolor=styles[degree]["color"], zorder=5)
         axis.axhline(base.loss, label="base", **style.BASE)
         axis.set_title(METHODS[method])
-        axis.set_xlabel(f"weight of {members[0]} (0: {members[1]} alone, 1: {members[0]} alone)")
+        axis.set_xlabel(f"weight of {members[0]}")
     axes[0][0].set_ylabel(f"loss on {target} (nat per token)")
     low, high = min(a.get_ylim()[0] for a in axes[0]), max(a.get_ylim()[1] for a in axes[0])
     for axis in axes[0]:
@@ -55,7 +55,7 @@ def draw(sweep, pair, target):
     there = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels())}
     labels = ["base", *(label for d in degrees if (label := f"degree {d}") in there)]
     style.legend_below(room, None, 6, ([there[label] for label in labels], labels))
-    return style.finish(figure, describe(methods[0], optimum, base), "Hollow: the specialists alone. Bars: 95 % intervals of the paired "
+    return style.finish(figure, describe(methods[0], optimum, base), f"Hollow: the specialists alone, {members[1]} at weight 0 and {members[0]} at 1. Bars: 95 % intervals of the paired "
                         f"difference to the base (Student's t; {style.sample_sizes(used)}). Points of one weight stand side by side. Test split."
                         + (f" Degrees shown: {len(degrees)} of {len(every)}." if len(degrees) < len(every) else ""))
 

@@ -45,7 +45,9 @@ def draw(sweep, pair, target):
         axis.axvline(len(beside) - 0.5, color="0.8", linewidth=0.8)
     axis.set_xticks(range(len(beside) + len(spans)), labels=beside + [f"routed, span {s}" for s in spans])
     axis.set_ylabel(f"loss on {target} (nat per token)")
-    style.legend_below(room, axis, 5)
+    there = dict(zip(*reversed(axis.get_legend_handles_labels())))
+    labels = ["base", *(label for d in degrees if (label := f"degree {d}") in there)]
+    style.legend_below(room, None, 5, ([there[label] for label in labels], labels))
     flops = {s: float(rows.loc[rows["span"] == s, "flops_per_token"].iloc[0]) / base["flops_per_token"] for s in spans}
     cost = ", ".join(f"span {s} {flops[s]:.1f} x" for s in spans)
     constants = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in fixed.items() if k in SHOWN)

@@ -211,8 +211,8 @@ def sample_sizes(intervals):
 def finish(figure, title, caption):
     """What is seen, above; how it was made, below."""
     width = figure.get_size_inches()[0]
-    figure.suptitle("\n".join(textwrap.wrap(title, int(width * 11.5))), x=0.01, ha="left", fontweight="bold", fontsize=10)
-    figure.supxlabel("\n".join(textwrap.wrap(caption, int(width * 17))), x=0.01, ha="left", fontsize=7.5, color="0.3")
+    figure.suptitle("\n".join(textwrap.wrap(title, int(width * 11.5), break_on_hyphens=False)), x=0.01, ha="left", fontweight="bold", fontsize=10)
+    figure.supxlabel("\n".join(textwrap.wrap(caption, int(width * 17), break_on_hyphens=False)), x=0.01, ha="left", fontsize=7.5, color="0.3")
     figure.words = title, caption
     return figure
 

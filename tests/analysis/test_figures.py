@@ -368,7 +368,9 @@ def test_the_frontiers_points_are_test_losses_with_intervals(full):
     figure = plots.cost_quality.draw(sweep, "code+math", "doctest")
     ties = by_seed(store, "ties", 400)
     solid = [c for c in figure.axes[0].containers if isinstance(c, ErrorbarContainer)]
-    assert len(solid) == 1  # nothing is both better and dearer than ties, by construction
+    # Nothing is both better and dearer than ties, by construction; the references are no merges, and stand beside the frontier.
+    assert [round(float(c.lines[0].get_ydata()[0]), 6) for c in solid] == [round(by_seed(store, m, 400).mean(), 6) for m in ("ties", "finetune_target", "joint")]
+    assert f"{abs((ties - by_seed(store, 'finetune_target', 400)).mean()):.3f} nat below the base fine-tuned on the target" in words_of(figure)[0]
     line, _, (bars,) = solid[0].lines
     assert (line.get_xdata()[0], line.get_ydata()[0]) == pytest.approx((1, ties.mean()))
     assert bars.get_segments()[0][:, 1] == pytest.approx([ties.mean() - half_width(ties), ties.mean() + half_width(ties)])
@@ -531,3 +533,22 @@ def test_norm_and_cosine_of_the_task_vectors_predict_where_they_were_noted(tmp_p
     errors = prediction.leave_one_specialist_out(chosen, "gap", ("degree", "task_norm"))
     drawn = figure.axes[1].containers[names.index("degree and norm of the task vectors")]
     assert float(drawn.lines[0].get_xdata()[0]) == pytest.approx(np.mean(list(errors.values())))
+
+
+def test_degree_0_does_not_decide_which_settings_are_compared(tmp_path):
+    store = quickstart_like()
+    for row in store.rows["experiments"]:  # routing over span 1 becomes bad, but alone keeps its row at degree 0
+        if row["method"] == "route" and '"span":1' in row["setting"] and row["degree"][0] > 0:
+            row["loss"] = row["loss_select"] = 5.0
+    store.rows["experiments"] = [r for r in store.rows["experiments"] if not (r["method"] == "route" and '"span":2' in r["setting"] and r["degree"] == [0, 0])]
+    lines = errorbars(plots.best_merge_against_degree.draw(Sweep(store.write(tmp_path / "zero.h5")), "code+math", "doctest").axes[0])
+    assert lines["routing"][1] == pytest.approx([1.953, 1.753, 1.703, 1.673])
+
+
+def test_a_best_family_that_is_not_certainly_better_than_the_next_is_doubted(tmp_path):
+    store = quickstart_like()
+    for row in store.rows["experiments"]:
+        if row["method"] == "ensemble_probabilities" and row["degree"][0] == 400:  # routing: 1.673, 1.676, 1.679
+            row["loss"] = row["loss_select"] = 1.68 + 0.01 * (row["seed"] - 1)
+    title = words_of(plots.best_merge_against_degree.draw(Sweep(store.write(tmp_path / "close.h5")), "code+math", "doctest"))[0]
+    assert "combining by routing (route) does best (not certainly better than outputs)" in title
