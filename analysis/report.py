@@ -231,7 +231,7 @@ def page(paths, outside_plan=False, configs=()) -> str:
     return environment.get_template("report.html.j2").render(
         style_sheet=(TEMPLATES / "report.css").read_text(), sweep=sweep, made=[cmsweep_reader.provenance(path) for path in paths],
         files=[Path(path).name for path in paths], cases=cases, many=len(cases) > FEW, tally=[(word, last.count(word)) for word in dict.fromkeys(last)], words=verdict.WORDS, said=said, name_of=lambda o: verdict.name_of(o, said),
-        word_of=verdict.words, reason=verdict.reason, similarity_text=verdict.similarity_text, metric_name=style.metric_name,
+        word_of=verdict.words, reason=verdict.reason, instead=verdict.INSTEAD, similarity_text=verdict.similarity_text, metric_name=style.metric_name,
         rounding=verdict.ROUNDING, scale_of=scale_of, costs_of=lambda case: costs_of(case, said), finite=np.isfinite, learned=learned_methods(sweep),
         findings=findings.findings(paths, outside_plan), claims=findings.CLAIMS, figures=drawn, missing=missing, progress=cmsweep_reader.progress(paths),
         failures=grouped_failures(paths), axes=axes_of(sweep), runs=runs.to_dict("records"))

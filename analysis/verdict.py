@@ -103,6 +103,7 @@ class Verdict:
     degrees: tuple
     target: str
     rows: pd.DataFrame           # all of Sweep.experiments of this pair, degrees and target, references included
+    settings: dict               # (method, setting, layer) -> Entry of every combination
     single: Entry
     base: Entry | None
     absent: list                 # single models that have not been measured (yet); while there are any, there is no verdict
@@ -132,6 +133,14 @@ class Verdict:
         """Of all families, by select loss; whether or not it gains."""
         return best([o.entry for o in self.options])
 
+    @property
+    def instead(self):
+        """[(method, Entry, how much better it is)] of the models trained instead of combining that are certainly better than what the
+        verdict says."""
+        against = self.choice.entry if self.choice else self.single
+        found = [(method, entry, difference(against, entry)) for method, entry in self.references.items()]
+        return [] if self.absent else [one for one in found if one[2].low > ROUNDING]
+
 
 def words(option):
     return NOT_AT_ALL if option is None else WORDS[option.family]
@@ -149,23 +158,23 @@ def choose(options, degrees) -> Option | None:
     return min(near, key=lambda o: (o.entry["flops_per_token"], o.entry["parameters_stored"], o.entry["target_tokens"]))
 
 
-def options_of(rows, sweep, single) -> list[Option]:
-    """Steps 1 and 2, for each family with rows."""
+def options_of(entries, single) -> list[Option]:
+    """Steps 1 and 2, for each family with entries."""
     options = []
     for family in WORDS:
-        entries = settings_of(sweep, rows[rows["family"] == family])
-        if entries:
-            entry = best(entries)
+        own = [entry for entry in entries if entry["family"] == family]
+        if own:
+            entry = best(own)
             ratios = {name: float(entry[column]) / float(single[column]) for name, column in
                       (("stored", "parameters_stored"), ("active", "parameters_active"), ("flops", "flops_per_token"))}
-            options.append(Option(family, entry, difference(single, entry), ratios, len(entries)))
+            options.append(Option(family, entry, difference(single, entry), ratios, len(own)))
     return options
 
 
-def settings_of(sweep, rows) -> list[Entry]:
-    """One a setting and layer, by name, as `cmsweep report` orders them. The rows are of one pair, target and degrees."""
+def settings_of(sweep, rows) -> dict:
+    """(method, setting, layer) -> Entry, by name, as `cmsweep report` orders them. The rows are of one pair, target and degrees."""
     keys = [rows[c].astype(str) for c in ("method", "setting", "layer")]
-    return [sweep.entry(group) for _, group in sorted(rows.groupby(keys), key=lambda item: item[0])]
+    return {key: sweep.entry(group) for key, group in sorted(rows.groupby(keys), key=lambda item: item[0])}
 
 
 def verdicts(sweep, configs=()) -> list[Verdict]:
@@ -208,14 +217,15 @@ def verdict_of(sweep, rows, degrees) -> Verdict | None:
     if not alone:
         return None
     single = best(alone)
-    options = options_of(combined, sweep, single)
+    settings = settings_of(sweep, combined)
+    options = options_of(settings.values(), single)
     if not options:
         return None
-    unseen = options_of(combined[(combined["target_tokens"] == 0).fillna(False).astype(bool)], sweep, single)
-    references = {method: best(settings_of(sweep, rows[rows["method"] == method])) for method in ("finetune_target", "joint")
+    unseen = options_of([entry for entry in settings.values() if entry["target_tokens"] == 0], single)
+    references = {method: best(list(settings_of(sweep, rows[rows["method"] == method]).values())) for method in ("finetune_target", "joint")
                   if (rows["method"] == method).any()}
     choice, without_target = (None, None) if absent else (choose(options, degrees), choose(unseen, degrees))
-    return Verdict(pair, members, degrees, target, rows, single, base, absent, options, choice, without_target, references)
+    return Verdict(pair, members, degrees, target, rows, settings, single, base, absent, options, choice, without_target, references)
 
 
 def adaptation(sweep, verdict, found) -> Interval | None:
@@ -298,16 +308,27 @@ def outcome(interval):
     return ("certainly better" if interval.low > ROUNDING else "certainly worse" if interval.high < -ROUNDING else "not certainly different") + f" ({said})"
 
 
+def like_with_like(verdict, other):
+    """(best merge here, best merge there) of the settings that both have, or None: there must be the same to choose from."""
+    shared = [key for key in verdict.settings if key in other.settings]
+    return (best([verdict.settings[key] for key in shared]), best([other.settings[key] for key in shared])) if shared else None
+
+
+def compared(about, verdict, others, what, lacking):
+    """The hint of the verdict against the one of `others` whose best merge has the lowest select loss."""
+    pairs = [(other, both) for other in others if (both := like_with_like(verdict, other)) is not None]
+    if not pairs:
+        return Hint(about, None, f"{NOT_MEASURED}: {lacking}")
+    other, (here, there) = min(pairs, key=lambda pair: pair[1][1].loss_select)
+    change = difference(here, there)
+    return Hint(about, change, f"the best merge {what(other)} ({there['method']}; verdict there: {other.word}) is {outcome(change)}, among the settings run for both")
+
+
 def specialisation(verdict, found, less):
-    """Against the lower (or higher) degree whose best merge has the lowest select loss."""
-    about, sign = ("less specialisation", -1) if less else ("more specialisation", 1)
+    about, sign, side = ("less specialisation", -1, "lower") if less else ("more specialisation", 1, "higher")
     others = [v for v in found if v.pair == verdict.pair and v.target == verdict.target and v.degrees != verdict.degrees
               and all((b - a) * sign >= 0 for a, b in zip(verdict.degrees, v.degrees))]
-    if not others:
-        return Hint(about, None, f"{NOT_MEASURED}: it has no {'lower' if less else 'higher'} degree of this pair")
-    other = min(others, key=lambda v: v.best_merge.loss_select)
-    change = difference(verdict.best_merge, other.best_merge)
-    return Hint(about, change, f"the best merge at degree {other.degree} ({other.best_merge['method']}; verdict there: {other.word}) is " + outcome(change))
+    return compared(about, verdict, others, lambda other: f"at degree {other.degree}", f"no {side} degree of this pair with a setting that was run here")
 
 
 def mixes_of(sweep, configs=()):
@@ -336,13 +357,10 @@ def datamix(verdict, found, mixes):
         return all(o is not None and (o[0], o[2]) == (s[0], s[2]) for o, s in zip(other, own)) and any(o[1] for o in other) != mixed
 
     others = [v for v in found if v.target == verdict.target and v.degrees == verdict.degrees and len(v.members) == len(own) and counterpart(v.members)]
-    if not others:
-        how = "without a mix" if mixed else "with other text mixed in"
-        return Hint(about, None, f"{NOT_MEASURED}: no such pair was trained on the same corpora {how} ([finetune] mix)")
-    other = min(others, key=lambda v: v.best_merge.loss_select)
-    change = difference(verdict.best_merge, other.best_merge)
+    changed = {v.pair: sum(bool(mixes[name][1]) != bool(spec[1]) for name, spec in zip(v.members, own)) for v in others}
+    others = [v for v in others if changed[v.pair] == max(changed.values())]  # all members rather than one
     how = "without a mix" if mixed else "with other text mixed in"
-    return Hint(about, change, f"the best merge of {other.pair}, trained {how} ({other.best_merge['method']}; verdict there: {other.word}), is " + outcome(change))
+    return compared(about, verdict, others, lambda other: f"of {other.pair}, trained {how}", f"no such pair was trained on the same corpora {how} ([finetune] mix)")
 
 
 def differing_in(sweep, rows, parameters):
@@ -352,7 +370,7 @@ def differing_in(sweep, rows, parameters):
     keys = [rows[c].astype(str) for c in ("method", "layer", *own)]
     groups = []
     for _, group in rows.groupby(keys):
-        entries = settings_of(sweep, group)
+        entries = list(settings_of(sweep, group).values())
         if len(entries) > 1:
             groups.append(entries)
     if not groups:
@@ -401,11 +419,13 @@ def target_text(sweep, rows):
                 + outcome(change))
 
 
+INSTEAD = {"finetune_target": "the base fine-tuned on the target's own text", "joint": "one model trained on all the members' text"}
+
+
 def instead(verdict):
     """Training one model instead of combining, where the store has it."""
-    subject = {"finetune_target": "the base fine-tuned on the target's own text", "joint": "one model trained on all the members' text"}
     found = []
-    for method, about in subject.items():
+    for method, about in INSTEAD.items():
         if method not in verdict.references:
             found.append(Hint(about, None, f"{NOT_MEASURED} (method {method})"))
             continue
@@ -473,6 +493,8 @@ def text(found, sweep):
         if v.choice and v.choice.entry["target_tokens"] > 0:
             lines.append(f"    without target text: {words(v.without_target)}" + (f" ({name_of(v.without_target, said)}): {v.without_target.gain.text('nat', 4)}"
                                                                                   if v.without_target else ""))
+        for method, entry, better in v.instead:
+            lines.append(f"    but {INSTEAD[method]} is certainly better: {better.text('nat', 4)}, after {int(entry['target_tokens']):,} tokens of target text")
         if v.adaptation is not None:
             lines.append(f"    the same setting gains at degree 0, by adapting to the target's text alone: {v.adaptation.text('nat', 4)}")
         if v.similarity is not None:

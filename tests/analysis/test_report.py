@@ -197,6 +197,16 @@ def test_every_figure_is_there_with_its_words(made, quickstart_or_synthetic):
     assert len(words) + len(lacking) == len(list(figures.requests(Sweep(quickstart_or_synthetic))))  # one pair: each kind once
 
 
+def test_a_better_model_trained_instead_is_said_at_the_top(tmp_path, undrawn):
+    store = quickstart_like(degrees=(0, 25))
+    for seed in (0, 1, 2):
+        store.experiment("finetune_target", ["code", "math"], [25, 25], {"steps": 10}, seed, loss=1.0 + 0.001 * seed, target_tokens=5000)
+    text = Reader(report.page([store.write(tmp_path / "tuned.h5")])).text
+    top, rest = text.split("Contents", 1)
+    said = "But the base fine-tuned on the target's own text is certainly better still , by +0.7520"
+    assert said in top and "after 5 k tokens of that text" in top and said in rest
+
+
 def test_the_contents_lead_somewhere(page):
     shown = Reader(page.read_text())
     ids = [attributes["id"] for _, attributes in shown.elements if "id" in attributes]

@@ -250,6 +250,22 @@ def test_more_target_text_and_models_trained_instead(tmp_path):
     tuned = hint(found, "the base fine-tuned on the target's own text")
     assert tuned.measured.mean == pytest.approx(0.1) and "with 1,000 tokens of target text" in tuned.text
     assert [o.family for o in found.options] == ["routing"]  # a model trained instead is no combination
+    ((method, entry, better),) = found.instead
+    assert method == "finetune_target" and better.mean == pytest.approx(0.1) and int(entry["target_tokens"]) == 1000
+
+
+def test_degrees_are_compared_by_what_was_run_at_both(tmp_path):
+    store = store_with({AVERAGE: [1.8, 1.81, 1.82]})
+    for seed in SEEDS:  # at the higher degree averaging is worse, and routing, which was not run at the lower one, far better
+        for member in PAIR:
+            store.experiment("specialist", [member], [400], seed=seed, loss=2.2, weights=[1.0])
+        store.experiment("average", PAIR, [400, 400], {"alpha": 0.5}, seed, layer="all", loss=1.9 + 0.01 * seed)
+        store.experiment("route", PAIR, [400, 400], {"span": 1}, seed, layer="all", loss=1.2 + 0.01 * seed)
+        store.experiment("ties", PAIR, [800, 800], {}, seed, layer="all", loss=1.1 + 0.01 * seed)
+    found = judged(store.write(tmp_path / "degrees.h5"))
+    more = hint(found["code+math", "doctest", "100"], "more specialisation")
+    assert more.measured.mean == pytest.approx(-0.1) and "at degree 400 (average;" in more.text
+    assert hint(found["code+math", "doctest", "800"], "less specialisation").measured is None
 
 
 # ---- the same as the program's
