@@ -228,13 +228,17 @@ def page(paths, outside_plan=False, configs=()) -> str:
     environment.filters.update(number=number, signed=signed, interval=interval, short=short, perplexity=perplexity, listed=listed, duration=duration, typeset=typeset, by_outcome=by_outcome, summed_up=summed_up, zip=zip)
     runs, cases = cmsweep_reader.runs(paths), cases_of(found)
     last = [case.last.word for case in cases]
+    last_instead = [method for case in cases for method, _, _ in case.last.instead]
     return environment.get_template("report.html.j2").render(
         style_sheet=(TEMPLATES / "report.css").read_text(), sweep=sweep, made=[cmsweep_reader.provenance(path) for path in paths],
-        files=[Path(path).name for path in paths], cases=cases, many=len(cases) > FEW, tally=[(word, last.count(word)) for word in dict.fromkeys(last)], words=verdict.WORDS, said=said, name_of=lambda o: verdict.name_of(o, said),
-        word_of=verdict.words, reason=verdict.reason, instead=verdict.INSTEAD, similarity_text=verdict.similarity_text, metric_name=style.metric_name,
-        rounding=verdict.ROUNDING, scale_of=scale_of, costs_of=lambda case: costs_of(case, said), finite=np.isfinite, learned=learned_methods(sweep),
-        findings=findings.findings(paths, outside_plan), claims=findings.CLAIMS, figures=drawn, missing=missing, progress=cmsweep_reader.progress(paths),
-        failures=grouped_failures(paths), axes=axes_of(sweep), runs=runs.to_dict("records"))
+        files=[Path(path).name for path in paths], cases=cases, many=len(cases) > FEW, words=verdict.WORDS, said=said, word_of=verdict.words,
+        tally=[(word, last.count(word)) for word in dict.fromkeys(last)],
+        tally_instead=[(method, last_instead.count(method)) for method in dict.fromkeys(last_instead)], instead=verdict.INSTEAD,
+        reason=verdict.reason, similarity_text=verdict.similarity_text, metric_name=style.metric_name, scale_of=scale_of,
+        costs_of=lambda case: costs_of(case, said), finite=np.isfinite, learned=learned_methods(sweep),
+        findings=findings.findings(paths, outside_plan), claims=findings.CLAIMS, figures=drawn, missing=missing,
+        progress=cmsweep_reader.progress(paths), failures=grouped_failures(paths), axes=axes_of(sweep), runs=runs.to_dict("records"))
+
 
 
 def learned_methods(sweep):
