@@ -9,7 +9,7 @@ declare -A packages=(
            libpcre2-dev libxxhash-dev zlib1g-dev"
   [text]="python3 pari-doc maxima-doc bible-kjv bible-kjv-text perl-doc metamath-databases python3-sympy python3-mpmath"
   [analysis]="python3-h5py python3-numpy python3-pandas python3-xarray python3-h5netcdf python3-matplotlib python3-scipy
-              python3-nbclient python3-nbformat python3-ipykernel python3-jinja2 hdf5-tools"
+              python3-nbclient python3-nbformat python3-ipykernel python3-jinja2 hdf5-tools python3-pil"
   [tests]="libgtest-dev libgmock-dev python3-pytest hdf5-tools procps mount slurmctld slurmd slurm-client munge chromium"
   [bench]="libbenchmark-dev python3-numpy python3-torch"
 )
