@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+import cmsweep_reader
 import prediction as pairs_of_models
 from cmsweep_reader import StoreError
 from findings import Finding
@@ -412,6 +413,18 @@ def prediction(store, found):
         found.add(f"error on a left-out specialist's pairs, by degree alone minus by {predicted.name} besides", predicted.gain)
 
 
+@corrected("code models", "models of one kind, being more alike, mix with less loss: debiased, n = 256")
+def many_models_debiased(store, found):
+    many_models(store, found, "cka_debiased", TARGET)
+    found.decisive = [found.measured[-1][1]]  # the gap
+
+
+@corrected("neighbours", "a block is most like the same block, then its neighbours, of the other model: debiased")
+def neighbours_debiased(store, found):
+    neighbours(store, found, "cka_debiased")
+    found.decisive = [interval for _, interval in found.measured]
+
+
 @corrected("retention", "a mixture keeps what its members learned of their own text")
 def retention(store, found):
     for degree in (50, END_OF_SHORT):
@@ -486,7 +499,7 @@ CONCLUSIONS = (
     ("Routing does not profit from more specialisation.", ("E6, degree",), ()),
     ("Routing over neighbouring blocks does better.", ("E7",), ("span at equal FLOPs", "span at equal experts")),
     ("Models should meet at their outputs, not inside.", ("outputs, untrained", "outputs, trained"), ()),
-    ("The more alike the members are, the less merging loses.", ("prediction",), ()),
+    ("The more alike the members are, the less merging loses.", ("prediction", "code models"), ()),
 )
 """The paper's conclusions; the experiments that decide each; and the corrected versions that it has to survive."""
 
@@ -530,6 +543,11 @@ def markdown(paths) -> str:
     for r in everything:
         if r.name in CORRECTED:
             lines.append(f"| {r.name} | {r.title} | {cell(r.said)} | {cell(differences(r) or [r.reason])} | **{JUDGEMENTS[r.verdict]}** |")
+    runs = cmsweep_reader.runs(paths)
+    minutes = (runs["ended"] - runs["started"]).dt.total_seconds().sum() / 60
+    lines += ["", f"From {', '.join(sorted(set(runs['sweep'])))}: {len(runs)} starts of cmsweep {', '.join(sorted(set(runs['version'])))} on "
+              f"{', '.join(str(n) for n in sorted(set(runs['ranks'])))} ranks, {minutes:.0f} minutes in all on a machine that did other work besides; "
+              f"{len(cmsweep_reader.experiments(paths, outside_plan=True))} rows."]
     return "\n".join(lines)
 
 
