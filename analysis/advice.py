@@ -36,9 +36,13 @@ def cases(verdicts, most=12) -> list[str]:
 
 def alone(sweep, found) -> list[tuple[str, Entry]]:
     """The base and the members, each at its degree, as far as they were measured: ("code at degree 400", entry)."""
-    models = [("base", sweep.base(found.target))] if "base" not in found.absent else []
-    return models + [(f"{name} at degree {degree}", sweep.specialist(name, degree, found.target))
-                     for name, degree in zip(found.members, found.degrees) if name not in found.absent]
+    models = []
+    for name, degree in [("base", 0), *zip(found.members, found.degrees)]:
+        try:
+            models.append(("base", sweep.base(found.target)) if name == "base" else (f"{name} at degree {degree}", sweep.specialist(name, degree, found.target)))
+        except Missing:
+            pass  # `remarks` says so
+    return models
 
 
 def health(sweep, found) -> list[list[str]]:
@@ -62,7 +66,7 @@ def on_own_text(sweep, member, degree):
 
 def remarks(sweep, found, failed) -> list[str]:
     """What is odd about the models; empty where nothing is. `failed`: cmsweep_reader.experiments(..., failed=True)."""
-    said = [f"{name} has not been measured on {found.target} (yet): is the sweep complete?" for name in found.absent]
+    said = [f"{name} has not been measured alone on {found.target} under every seed (yet): is the sweep complete?" for name in found.absent]
     failed = failed[(failed["status"] != "done") & (failed["pair"] == found.pair)]
     said += [f"{count} results of {found.pair} failed: {message}" for message, count in failed["message"].value_counts().items()]
     models = alone(sweep, found)

@@ -83,7 +83,16 @@ def test_failures_and_gaps_are_said(read):
     store.experiment("slerp", ["code", "law"], [100, 100], {"alpha": 0.5}, target="contracts", status=FAILED, message="not finite", loss=np.nan)
     store.rows["experiments"] = [row for row in store.rows["experiments"] if (row["pair"], row["target"]) != ("law", "contracts")]
     said = remarks(read, store)
-    assert "law has not been measured on contracts (yet): is the sweep complete?" in said and "1 results of code+law failed: not finite" in said
+    assert "law has not been measured alone on contracts under every seed (yet): is the sweep complete?" in said and "1 results of code+law failed: not finite" in said
+
+
+def test_members_at_degree_0_need_no_row_of_their_own(read):
+    store = loaded()
+    store.experiment("average", ["code", "law"], [0, 0], {"alpha": 0.5}, target="contracts", layer="all", loss=2.0, block_loss=list(2.0 + TEXT), weights=[0.5, 0.5])
+    path, sweep, _ = read(store)
+    found = advice.case(verdict.verdicts(sweep), degree="0")
+    assert [row[1] for row in advice.health(sweep, found)] == ["2.0000"] * 3 and advice.remarks(sweep, found, cmsweep_reader.experiments(path, failed=True)) == []
+    assert "nothing to combine" in advice.verdict_of(found, verdict.SettingText(sweep))
 
 
 def test_where_the_similarity_stands(read):

@@ -78,7 +78,7 @@ def test_the_notebook_for_own_models_says_what_a_poor_store_lacks(tmp_path, exec
     store.experiment("base", ["base"], [0])
     store.experiment("average", ["code", "math"], [25, 25], {"alpha": 0.5}, layer="all", weights=[0.5, 0.5])
     text, images = executed(OWN_MODELS, store.write(tmp_path / "poor.h5"))
-    assert "The store lacks" in text and "code has not been measured on doctest (yet)" in text and "were not compared" in text
+    assert "The store lacks" in text and "code has not been measured alone on doctest under every seed (yet)" in text and "were not compared" in text
     assert "**No verdict yet**: not measured alone: code, math." in text and "run the sweep on" in text and "materialize" not in text.split("# Models that exist")[0]
 
 
