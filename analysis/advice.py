@@ -114,6 +114,11 @@ def verdict_of(found, setting_text) -> str:
     return f"**Verdict: combine {found.word}, {verdict.name_of(found.choice, setting_text)}**: {verdict.reason(found)}."
 
 
+def better_instead(found) -> list[str]:
+    """What does certainly better than combining, without combining: training one model, where the store has it."""
+    return [f"**Mind**: {hint.about} {hint.text}." for hint in verdict.instead(found) if hint.measured is not None and hint.measured.low > verdict.ROUNDING]
+
+
 def options(found, setting_text) -> list[list[str]]:
     """One row a family: the best setting, its loss, gain, whether that is certain, and its costs against one specialist."""
     return [[verdict.WORDS[o.family], verdict.name_of(o, setting_text), str(o.settings), f"{o.entry.loss:.4f}", o.gain.text(digits=4),

@@ -124,6 +124,16 @@ def test_the_next_step_is_that_of_the_verdict(read):
     assert "average, layer all, loses (-0.05" in said and "materialize" in said
 
 
+def test_what_does_better_without_combining_is_said(read):
+    assert advice.better_instead(read(loaded())[2]) == []
+    for loss, count in ((1.2, 1), (1.75, 0)):  # the average has 1.7
+        store = loaded()
+        store.experiment("finetune_target", ["code", "law"], [100, 100], {"steps": 10}, target="contracts", loss=loss, block_loss=list(loss + TEXT), target_tokens=500)
+        said = advice.better_instead(read(store)[2])
+        assert len(said) == count
+        assert not said or said[0].startswith("**Mind**: the base fine-tuned on the target's own text is, against what the verdict says (average), certainly better (+0.")
+
+
 def test_options_say_gain_and_cost(read):
     _, sweep, found = read(loaded(average=2.5))
     rows = {row[0]: dict(zip(advice.OPTION_COLUMNS, row)) for row in advice.options(found, verdict.SettingText(sweep))}
