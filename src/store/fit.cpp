@@ -151,6 +151,33 @@ struct TableFit {
         return bytes;
     }
 
+    /// Id and labels of every row, as one text each.
+    std::vector<std::string> identities() const {
+        std::vector<std::string> texts;
+        for (const auto& id : ids) texts.push_back(id.hex());
+        for (const auto& column : spec.columns) {
+            if (column.role != Column::Role::label) continue;
+            const auto bytes = content(column);
+            const auto size = bytes.size() / std::max<std::size_t>(1, ids.size());
+            for (std::size_t r = 0; r < ids.size(); ++r) texts[r].append(reinterpret_cast<const char*>(bytes.data()) + r * size, size);
+        }
+        return texts;
+    }
+
+    /// Of the rows after the plan's, keeps those that are no planned row: results may share an id under several labels.
+    void drop_planned_again() {
+        const auto texts = identities();
+        std::set<std::string> known(texts.begin(), texts.begin() + static_cast<std::ptrdiff_t>(planned));
+        std::size_t kept = planned;
+        for (std::size_t r = planned; r < ids.size(); ++r) {
+            if (!known.insert(texts[r]).second) continue;
+            ids[kept] = ids[r];
+            sources[kept++] = sources[r];
+        }
+        ids.resize(kept);
+        sources.resize(kept);
+    }
+
 private:
     std::vector<std::byte> label_checks() const {
         std::vector<std::vector<std::byte>> columns(spec.columns.size());
@@ -230,9 +257,9 @@ std::shared_ptr<TableFit> fit_table(const std::string& name, const Plan& plan, s
             if (found != stored.end()) fit->sources[r] = found->second;
         }
         for (std::size_t r = 0; r < old->rows(); ++r) {
-            if (states[r] != CommitState::valid || planned.count(old_ids[r]) > 0) continue;
-            if (!labels[r]) {  // the plan knows no labels for it, and its own are wrong
-                ++nameless;
+            if (states[r] != CommitState::valid) continue;
+            if (!labels[r]) {  // its own are wrong; the plan knows them for a planned one
+                if (planned.count(old_ids[r]) == 0) ++nameless;
                 continue;
             }
             fit->ids.push_back(old_ids[r]);
@@ -248,6 +275,7 @@ std::shared_ptr<TableFit> fit_table(const std::string& name, const Plan& plan, s
             for (auto& [dimension, size] : fit->spec.dimensions) size = std::max(size, old->spec().dimensions.at(dimension));
         }
         fit->old = std::move(old);
+        if (fit->ids.size() > fit->planned) fit->drop_planned_again();
     }
     return fit;
 }

@@ -368,6 +368,25 @@ def test_a_sweep_that_compares_no_longer_keeps_its_comparisons(copied):
     program.run_well("verify", store)
 
 
+def test_rows_of_former_plans_stay_whatever_result_they_share(copied):
+    """At degree 0 every specialist alone is the base: many rows, one result."""
+    config, file = copied
+    store = worlds.store_of(file, config)
+    before = program.labelled_rows(store)
+    config["grid"]["degrees"] = [d for d in config["grid"]["degrees"] if d != 0]
+    worlds.write(config, file.parent)
+    assert "everything is done" in program.run_well(file).err
+    after = program.labelled_rows(store)
+    assert after.keys() == before.keys()
+    assert any(not row["in_plan"] for row in after.values())
+    program.assert_rows_kept(before, after)
+    program.run_well("verify", store)
+    worlds.write(config | {"grid": config["grid"] | {"degrees": [0, *config["grid"]["degrees"]]}}, file.parent)
+    assert "everything is done" in program.run_well(file).err
+    again = program.labelled_rows(store)
+    assert again.keys() == before.keys() and all(row["in_plan"] for row in again.values())
+
+
 def test_another_learning_rate_recomputes_what_depends_on_it(copied):
     config, file = copied
     store = worlds.store_of(file, config)
