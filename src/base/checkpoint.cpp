@@ -191,6 +191,12 @@ void Checkpoint::add_tensor(const TensorEntry& entry, std::size_t file, Problems
 }
 
 void Checkpoint::check_tensors(Problems& problems) {
+    // Nothing is listed by the thousand that config.json says and no file holds.
+    if (static_cast<std::uint64_t>(geometry_.blocks) > places_.size()) {
+        problems.add(folder_ / "config.json", "n_layer = " + std::to_string(geometry_.blocks) + ", but there are only " +
+                                                  std::to_string(places_.size()) + " tensors of a network; expected at least one a block");
+        return;
+    }
     // A stored head is checked even where the config says that there is none: settle_head() compares it.
     auto stored = geometry_;
     if (places_.contains("lm_head.weight")) stored.tied = false;

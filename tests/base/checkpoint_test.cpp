@@ -394,9 +394,12 @@ TEST_F(CheckpointTest, RefusesAnotherVocabularyOrDepth) {
     write_config();
     EXPECT_THAT(problems(),
                 AllOf(SizeIs(12), Contains(AllOf(HasSubstr("h.1.mlp.c_fc.weight"), HasSubstr("n_layer = 1")))));
-    geometry_.blocks = 4096;
+    geometry_.blocks = 20;
     write_config();
     EXPECT_THAT(problems(), AllOf(SizeIs(21), Contains(HasSubstr("more problems"))));
+    geometry_.blocks = 4096;  // more than there are tensors: nothing is listed
+    write_config();
+    EXPECT_THAT(problems(), ElementsAre(AllOf(HasSubstr("config.json: n_layer = 4096"), HasSubstr("only 28 tensors"))));
 }
 
 TEST_F(CheckpointTest, RefusesANameWithAndWithoutPrefix) {
