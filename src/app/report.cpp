@@ -25,10 +25,10 @@ std::string degree_text(const std::vector<std::int64_t>& degrees) {
     return text;
 }
 
-std::string interval_text(const FamilyVerdict& family) {
-    if (!std::isfinite(family.low)) return "[no interval, n = " + std::to_string(family.n) + "]";
+std::string interval_text(double low, double high, int n) {
+    if (!std::isfinite(low)) return "[no interval, n = " + std::to_string(n) + "]";
     std::string text(1, '[');
-    return text.append(fixed(family.low, 4)).append(", ").append(fixed(family.high, 4)).append("]");
+    return text.append(fixed(low, 4)).append(", ").append(fixed(high, 4)).append("]");
 }
 
 }  // namespace
@@ -56,11 +56,15 @@ int report_command(const std::filesystem::path& store, std::ostream& out) {
             const std::string settings = setting_text(family.method, family.setting);
             std::string method = family.method;
             if (!settings.empty()) method.append(" (").append(settings).append(")");
-            table.add({family.family, method, family.layer, fixed(family.loss, 4), fixed(family.gain, 4), interval_text(family),
+            table.add({family.family, method, family.layer, fixed(family.loss, 4), fixed(family.gain, 4), interval_text(family.low, family.high, family.n),
                        std::to_string(family.n) + " " + family.over, fixed(family.stored_ratio, 2) + " x", fixed(family.flops_ratio, 2) + " x"});
         }
         table.print(out, "  ");
         out << "  -> " << verdict.recommendation << '\n';
+        for (const auto& trained : verdict.instead) {
+            out << "     but " << trained.method << ", trained instead of combining, is certainly better: " << fixed(trained.gain.mean, 4) << ' '
+                << interval_text(trained.gain.low, trained.gain.high, trained.gain.n) << ", " << trained.gain.n << ' ' << trained.over << '\n';
+        }
     }
     if (by_status[2] + by_status[3] > 0) {
         out << "\nFailures\n";

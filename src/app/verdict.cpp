@@ -80,18 +80,18 @@ struct Choice {
 };
 
 /// The cheapest of the families that gain with certainty whose loss is not certainly above that of the best of them, which is the one
-/// of the lowest select loss; analysis/verdict.py states the rule and must agree.
-std::string recommend(const PairVerdict& verdict, const std::vector<Choice>& families) {
+/// of the lowest select loss; analysis/verdict.py states the rule and must agree. A sentence, and the family's setting if there is one.
+std::pair<std::string, const Candidate*> recommend(const PairVerdict& verdict, const std::vector<Choice>& families) {
     if (!verdict.unmeasured.empty()) {
         std::string text = "no verdict yet: not measured alone: ";
         for (std::size_t i = 0; i < verdict.unmeasured.size(); ++i) text += (i > 0 ? ", " : "") + verdict.unmeasured[i];
-        return text;
+        return {text, nullptr};
     }
     const bool base_alone = std::all_of(verdict.degrees.begin(), verdict.degrees.end(), [](std::int64_t degree) { return degree == 0; });
-    if (base_alone) return "do not combine: every member is still the base; what a method gains here is adaptation to the target's text";
+    if (base_alone) return {"do not combine: every member is still the base; what a method gains here is adaptation to the target's text", nullptr};
     std::vector<Choice> gaining;
     std::copy_if(families.begin(), families.end(), std::back_inserter(gaining), [](const Choice& family) { return family.verdict.low > kRounding; });
-    if (gaining.empty()) return "do not combine: no family gains over " + verdict.best_single + " with certainty";
+    if (gaining.empty()) return {"do not combine: no family gains over " + verdict.best_single + " with certainty", nullptr};
     const auto& best = *std::min_element(gaining.begin(), gaining.end(), [](const Choice& a, const Choice& b) {
         return a.candidate->mean(&ExperimentRow::loss_select) < b.candidate->mean(&ExperimentRow::loss_select);
     });
@@ -108,7 +108,7 @@ std::string recommend(const PairVerdict& verdict, const std::vector<Choice>& fam
     static const std::map<std::string, std::string> kWords{
         {"parameter", "combine by parameters"}, {"activation", "combine by features"}, {"routing", "combine by routing"}, {"output", "combine at the outputs"}};
     const FamilyVerdict& chosen = cheapest->verdict;
-    return kWords.at(chosen.family) + ": " + chosen.method + (chosen.layer == "none" ? "" : ", layer " + chosen.layer);
+    return {kWords.at(chosen.family) + ": " + chosen.method + (chosen.layer == "none" ? "" : ", layer " + chosen.layer), cheapest->candidate};
 }
 
 }  // namespace
@@ -220,7 +220,19 @@ std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows) {
             chosen.push_back({std::move(entry), best});
         }
         if (chosen.empty()) continue;  // models trained instead of combining are no combination
-        verdict.recommendation = recommend(verdict, chosen);
+        const Candidate* recommended = nullptr;
+        std::tie(verdict.recommendation, recommended) = recommend(verdict, chosen);
+        for (const char* name : {"finetune_target", "joint"}) {
+            std::vector<const Candidate*> of_method;
+            for (const auto& [key, candidate] : candidates) {
+                if (std::get<0>(key) == name) of_method.push_back(&candidate);
+            }
+            const Candidate* trained = best_on_select(of_method);
+            if (!trained || !verdict.unmeasured.empty()) continue;
+            TrainedInstead entry{name, {}, {}};
+            entry.gain = paired_difference(recommended ? *recommended : *single, *trained, entry.over);
+            if (entry.gain.low > kRounding) verdict.instead.push_back(std::move(entry));
+        }
         for (auto& family : chosen) verdict.families.push_back(std::move(family.verdict));
         verdicts.push_back(std::move(verdict));
     }

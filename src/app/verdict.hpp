@@ -21,6 +21,20 @@ struct FamilyVerdict {
     double target_tokens = 0;
 };
 
+/// Mean and 95 % interval.
+struct MeanInterval {
+    double mean = 0, low = 0, high = 0;
+    int n = 0;
+};
+
+/// A model trained instead of combining, `finetune_target` or `joint`, that is certainly better than what is recommended (or, where
+/// nothing is, than the best single model).
+struct TrainedInstead {
+    std::string method;
+    MeanInterval gain;
+    std::string over;
+};
+
 struct PairVerdict {
     std::string pair, target;
     std::vector<std::int64_t> degrees;
@@ -30,16 +44,13 @@ struct PairVerdict {
     std::vector<std::string> unmeasured;  ///< of the base and the members, under every seed of the combinations; while there are any, nothing is recommended
     std::vector<FamilyVerdict> families;
     std::string recommendation;    ///< one sentence
+    std::vector<TrainedInstead> instead;
 };
 
 /// Verdicts for every (pair, degrees, target) with done rows, in the order of the store.
 std::vector<PairVerdict> make_verdicts(const std::vector<ExperimentRow>& rows);
 
-/// Mean and 95 % interval of paired differences by Student's t; n = 1 gives infinite bounds.
-struct MeanInterval {
-    double mean = 0, low = 0, high = 0;
-    int n = 0;
-};
+/// Of paired differences by Student's t; n = 1 gives infinite bounds.
 MeanInterval mean_interval(const std::vector<double>& differences);
 
 }  // namespace cmsweep

@@ -60,13 +60,18 @@ class Browser:
                 return answer["result"]
             self.events.append(answer)
 
+    def _wait_for(self, event):
+        deadline = time.monotonic() + 60
+        while not any(e.get("method") == event for e in self.events):
+            self.events.append(self._receive(deadline))
+
     def open(self, path, width, height=900, dark=False, medium="screen"):
         """Opens a local page in a window of that width; waits until it has loaded and images are decoded."""
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
         self.ask("Emulation.setEmulatedMedia", media=medium, features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self.events.clear()
         self.ask("Page.navigate", url=path.resolve().as_uri())
-        self.evaluate("new Promise(done => document.readyState == 'complete' ? done() : addEventListener('load', done))")
+        self._wait_for("Page.loadEventFired")
         self.evaluate("Promise.all([...document.images].map(image => image.decode().catch(() => 0)))")
 
     def evaluate(self, expression):

@@ -271,15 +271,17 @@ def test_degrees_are_compared_by_what_was_run_at_both(tmp_path):
 # ---- the same as the program's
 
 def reported(store):
-    """What `cmsweep report` prints: (pair, target, degree) -> (single, loss, base, family -> cells, recommendation)."""
+    """What `cmsweep report` prints: (pair, target, degree) -> (single, loss, base, family -> cells, recommendation, trained instead)."""
     found, case, degree = {}, None, None
     for line in real_store.run("report", store).splitlines():
         if match := re.fullmatch(r"(\S.*) on (\S+)", line):
             case = match.groups()
         elif match := re.fullmatch(r"  degree (\S+): best single model (.*), loss (\S+) nat \(base (\S+)\)", line):
-            degree = found[(*case, match[1])] = [match[2], float(match[3]), float(match[4]), {}, None]
+            degree = found[(*case, match[1])] = [match[2], float(match[3]), float(match[4]), {}, None, {}]
         elif line.startswith("  -> "):
             degree[4] = line[5:]
+        elif match := re.fullmatch(r"     but (\w+), trained instead of combining, is certainly better: (\S+) \[(\S+), (\S+)\], (.*)", line):
+            degree[5][match[1]] = [*map(float, match.groups()[1:4]), match[5]]
         elif (cells := re.split(" {2,}", line.strip()))[0] in FAMILIES:
             degree[3][cells[0]] = cells[1:]
     return found
@@ -290,7 +292,7 @@ def assert_agrees(store):
     assert set(said) == set(found) and found
     text = verdict.SettingText(Sweep(store))
     printed = dict(abs=5.1e-5)  # four decimals
-    for case, (single, loss, base, families, recommendation) in said.items():
+    for case, (single, loss, base, families, recommendation, instead) in said.items():
         own = found[case]
         assert (own.single_name, own.single.loss, own.base.loss) == (single, pytest.approx(loss, **printed), pytest.approx(base, **printed)), case
         assert [o.family for o in own.options] == list(families)
@@ -302,6 +304,9 @@ def assert_agrees(store):
                 pytest.approx(float(x), **printed) for x in (its_loss, gain, low, high)), case
             assert f"{option.gain.n} {option.gain.over}" == over
             assert (f"{option.to_specialist['stored']:.2f} x", f"{option.to_specialist['flops']:.2f} x") == (stored, flops)
+        assert [method for method, _, _ in own.instead] == list(instead), case
+        for method, _, better in own.instead:
+            assert [better.mean, better.low, better.high] == pytest.approx(instead[method][:3], **printed) and f"{better.n} {better.over}" == instead[method][3]
         if own.absent:
             assert recommendation == f"no verdict yet: {verdict.reason(own)}", case
         elif own.choice is None:
@@ -349,10 +354,12 @@ def test_the_program_agrees_in_every_case_of_the_rule(tmp_path):
         "degree 0": store_with({ROUTE: [1.8, 1.81, 1.82]}, degrees=(0, 0)), "degrees": store_with({ROUTE: [1.8, 1.81, 1.82]}, degrees=(0, 400)),
         "absent": without_specialist("math"), "absent in a seed": without_specialist("code", seeds=(1,)), "base": without_specialist("math", (400, 0)), "instead": store_with({("joint", (), Costs(costing(200.0))): [1.6, 1.61, 1.62], AVERAGE: [1.8, 1.81, 1.82]}),
     }
-    words = set()
+    words, instead = set(), set()
     for name, store in stores.items():
         found = assert_agrees(as_the_program_writes(store.write(tmp_path / f"{name}.h5")))
         words |= {(name, v.word) for v in found.values()}
+        instead |= {(name, method) for v in found.values() for method, _, _ in v.instead}
+    assert instead == {("instead", "joint")}
     assert {("near", "by parameters"), ("paired", "by features"), ("none", "not at all"), ("degree 0", "not at all"), ("absent", "no verdict yet"), ("absent in a seed", "no verdict yet"), ("base", "by parameters")} <= words
 
 
