@@ -81,6 +81,15 @@ def experiments_and_block_losses(paths, failed=False, outside_plan=False) -> tup
     return frame, losses
 
 
+def notes(frame) -> pd.DataFrame:
+    """What methods noted of the done rows of `experiments`, such as tau_norm and tau_cosine of task_arithmetic (the JSON in `message`):
+    one column a note, the frame's index; missing where a row has no such note."""
+    done = frame["status"] == "done"
+    noted = [json.loads(text) if ok and text.startswith("{") else {} for text, ok in zip(frame["message"], done)]
+    names = sorted({name for note in noted for name in note})
+    return pd.DataFrame({name: pd.Series([note.get(name) for note in noted], dtype=object) for name in names}).set_axis(frame.index, axis=0) if names else frame[[]].copy()
+
+
 def similarity_after_merge(paths, failed=False, outside_plan=False) -> xr.Dataset:
     """Debiased CKA of merged models' blocks to those of each member (row, member, block) and of the base (row, block);
     `row` is the index of `experiments` with the same arguments. NaN where it was not measured."""

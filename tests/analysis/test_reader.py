@@ -96,6 +96,18 @@ def test_block_losses_and_similarity_after_merge_go_with_the_rows(small):
     assert np.isnan(after["similarity_member"].sel(member=3).values).all()
 
 
+def test_notes_of_methods_are_columns(tmp_path):
+    store = StoreBuilder("notes", blocks=1)
+    store.experiment("task_arithmetic", ["code", "math"], [25, 25], {"lambda": 0.3}, message='{"tau_norm":[0.5,0.25],"tau_cosine":0.125}')
+    store.experiment("average", ["code", "math"], [25, 25], {"alpha": 0.5})
+    store.experiment("slerp", ["code", "math"], [25, 25], {"alpha": 0.5}, status=FAILED, message="{not JSON} of a failed row", loss=np.nan)
+    df = cmsweep_reader.experiments(store.write(tmp_path / "notes.h5"), failed=True)
+    notes = cmsweep_reader.notes(df[::-1])
+    assert list(notes.index) == [2, 1, 0] and list(notes.columns) == ["tau_cosine", "tau_norm"]
+    assert notes.loc[0, "tau_norm"] == [0.5, 0.25] and notes.loc[0, "tau_cosine"] == 0.125 and notes.loc[[1, 2]].isna().all(axis=None)
+    assert cmsweep_reader.notes(df[df["method"] == "average"]).shape == (1, 0)
+
+
 def test_similarity_is_labelled(small):
     data = cmsweep_reader.similarity(small, "cka_debiased")
     assert data["value"].dims == ("comparison", "degree", "seed", "layer_a", "layer_b")
