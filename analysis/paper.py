@@ -81,7 +81,7 @@ class Store:
             keep &= value(df[name]) if callable(value) else df[name] == value
         of_pair = df[keep & (df["pair"] == pair)]
         if of_pair.empty and degree == 0:
-            # All specialists are the base there: rows of one id stay in the store under the name that a config last gave them.
+            # All specialists are the base there: a result is the same under the name of any pair of as many members.
             of_pair = df[keep & (df["pair"].astype(str).str.count(r"\+") == pair.count("+"))]
             of_pair = of_pair[of_pair["pair"] == of_pair["pair"].iloc[0]] if len(of_pair) else of_pair
         if of_pair.empty:

@@ -30,17 +30,17 @@ h5repack -m 1024 -f GZIP=6 results/paper-small.h5 "$page/paper-small.h5.new"
 mv "$page/paper-small.h5.new" "$page/paper-small.h5"
 /usr/bin/python3 analysis/paper.py "$page/paper-small.h5" -o "$page/README.md"
 /usr/bin/python3 analysis/figures.py --outside-plan "$page/paper-small.h5" -o results/paper-small-figures
-# A few for the page, with a palette instead of true colours: a third of the size.
+# A few for the page, with a palette instead of true colours: half the size.
 /usr/bin/python3 - "$page" <<'PYTHON'
 import sys
 from PIL import Image
 
 FIGURES = {"interpolation": "best_interpolation_against_degree-code+math-doctest", "similarity": "similarity_against_degree-code+math",
            "span": "span_at_equal_cost-code-short+math-short-doctest", "prediction": "similarity_and_merge_gap-doctest",
-           "cost": "cost_quality-code+math-doctest"}
+           "families": "best_merge_against_degree-code+math-doctest", "cost": "cost_quality-code+math-doctest"}
 for name, figure in FIGURES.items():
     with Image.open(f"results/paper-small-figures/{figure}.png") as image:
-        image.convert("RGB").quantize(64).save(f"{sys.argv[1]}/{name}.png", optimize=True)
+        image.convert("RGB").quantize(256).save(f"{sys.argv[1]}/{name}.png", optimize=True)
 PYTHON
 echo "store:   $PWD/results/paper-small.h5, compact: $PWD/$page/paper-small.h5"
 echo "table:   $PWD/$page/README.md"
