@@ -1,16 +1,14 @@
 // Speed and memory of all comparisons of R representations, next to the machine's own rate of matrix products.
-// Work is spread over threads as a sweep spreads tiles over ranks: each thread calls the library alone, with one thread
-// of OpenBLAS. similarity_usual_way.py runs this beside the usual way; see README.md.
+// Everything is one call of the library after the other, in one process with the threads that run.threads_per_rank would
+// give it. similarity_usual_way.py runs this beside the usual way; see README.md.
 //
 // Environment: CMSWEEP_BENCH_THREADS (default: all cores), CMSWEEP_BENCH_FEATURES (a file of float32 numbers,
 // R x n x p for the small case; default: pseudo-random), CMSWEEP_BENCH_VALUES (a file to write the R x R values to).
+#include <omp.h>
 #include <sys/resource.h>
 
-#include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <thread>
 #include <vector>
 
@@ -18,7 +16,7 @@
 #include <benchmark/benchmark.h>
 
 #include "cmsweep/core/similarity/metric.hpp"
-#include "core/similarity/gram_products.hpp"
+#include "core/similarity/tile_product.hpp"
 
 extern "C" void openblas_set_num_threads(int threads);
 
@@ -29,12 +27,6 @@ using namespace cmsweep;
 int thread_count() {
     const char* given = std::getenv("CMSWEEP_BENCH_THREADS");
     return given ? std::atoi(given) : static_cast<int>(std::thread::hardware_concurrency());
-}
-
-void in_threads(const std::function<void(int)>& work) {
-    std::vector<std::thread> threads;
-    for (int t = 0; t < thread_count(); ++t) threads.emplace_back(work, t);
-    for (auto& thread : threads) thread.join();
 }
 
 double peak_gib() {
@@ -91,37 +83,17 @@ const Small& small() {
 }
 
 PreparedBlocks prepare(const Small& data) {
-    PreparedBlocks blocks(data.features.size());
-    std::atomic<std::size_t> next = 0;
-    in_threads([&](int) {
-        for (std::size_t r = next++; r < blocks.size(); r = next++) blocks[r] = data.metric.prepare(data.features[r], data.layout, data.setting);
-    });
+    PreparedBlocks blocks;
+    for (const auto& features : data.features) blocks.push_back(data.metric.prepare(features, data.layout, data.setting));
     return blocks;
 }
 
-/// On and above the diagonal, columns of pair tiles shared out so that all threads have about the same to do.
-std::vector<EntryMask> shares(Eigen::Index count) {
-    std::vector<EntryMask> masks(static_cast<std::size_t>(thread_count()), EntryMask::Constant(count, count, false));
-    for (Eigen::Index first = (count - 1) / kPairTile * kPairTile; first >= 0; first -= kPairTile) {
-        auto& mask = *std::min_element(masks.begin(), masks.end(), [](const auto& a, const auto& b) { return a.count() < b.count(); });
-        for (Eigen::Index j = first; j < std::min(count, first + kPairTile); ++j) mask.col(j).head(j + 1).setConstant(true);
-    }
-    return masks;
+EntryMask upper(Eigen::Index count) {
+    return EntryMask::NullaryExpr(count, count, [](auto i, auto j) { return i <= j; });
 }
 
 Eigen::MatrixXd compare(const Small& data, const PreparedBlocks& blocks, const ComparisonOptions& options) {
-    const auto masks = shares(data.count);
-    Eigen::MatrixXd values = Eigen::MatrixXd::Zero(data.count, data.count);
-    in_threads([&](int t) {
-        const auto& mask = masks[static_cast<std::size_t>(t)];
-        const ComparisonResult result = data.metric.compare(blocks, blocks, data.layout, data.setting, options, mask);
-        for (Eigen::Index j = 0; j < data.count; ++j) {
-            for (Eigen::Index i = 0; i <= j; ++i) {
-                if (mask(i, j)) values(i, j) = result.value(i, j);
-            }
-        }
-    });
-    return values;
+    return data.metric.compare(blocks, blocks, data.layout, data.setting, options, upper(data.count)).value;
 }
 
 /// Wall time and the CPU time of all threads. Several repetitions, of which the fastest tells most on a machine that is
@@ -130,18 +102,24 @@ void measured(benchmark::internal::Benchmark* benchmark, int iterations, int rep
     benchmark->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond)->Iterations(iterations)->Repetitions(repetitions);
 }
 
-/// The machine's rate of float64 matrix products: every thread multiplies large matrices.
+/// The machine's rate of float64 matrix products: OpenBLAS multiplies large matrices, every thread its own.
 void MatrixProductRate(benchmark::State& state) {
     constexpr Eigen::Index kSize = 1536;
     const Eigen::MatrixXd a = Eigen::MatrixXd::Random(kSize, kSize);
     const Eigen::MatrixXd b = Eigen::MatrixXd::Random(kSize, kSize);
+    openblas_set_num_threads(1);
     for (auto _ : state) {
-        in_threads([&](int) {
-            Eigen::MatrixXd c(kSize, kSize);
-            c.noalias() = a.transpose() * b;
-            benchmark::DoNotOptimize(c.data());
-        });
+        std::vector<std::thread> threads;
+        for (int t = 0; t < thread_count(); ++t) {
+            threads.emplace_back([&] {
+                Eigen::MatrixXd c(kSize, kSize);
+                c.noalias() = a.transpose() * b;
+                benchmark::DoNotOptimize(c.data());
+            });
+        }
+        for (auto& thread : threads) thread.join();
     }
+    openblas_set_num_threads(thread_count());
     const double flops = 2.0 * kSize * kSize * kSize * thread_count();
     state.counters["flops"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -152,16 +130,20 @@ void Prepare(benchmark::State& state) {
 }
 BENCHMARK(Prepare)->Apply([](auto* b) { measured(b, 1, 5); });
 
-/// The comparisons alone. flops counts what the matrix products carry out: pair tiles are whole, with their padding and
-/// the half below the diagonal of those on it. asked_flops counts a multiply-add for every two blocks and every two rows
-/// i <= j, less than which nobody can do.
+/// The comparisons alone. flops counts what the products carry out: strips of 24 x 8 entries are whole, also where they
+/// reach below the diagonal. asked_flops counts a multiply-add for every two blocks and every two rows i <= j, less than
+/// which nobody can do.
 void Products(benchmark::State& state) {
     const PreparedBlocks blocks = prepare(small());
     for (auto _ : state) benchmark::DoNotOptimize(compare(small(), blocks, {0, false}));
     const auto rate = [](double flops) { return benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate); };
     const auto pairs = [](Eigen::Index count) { return static_cast<double>(count * (count + 1)) / 2; };
-    const Eigen::Index tiles = (small().count + kPairTile - 1) / kPairTile;
-    state.counters["flops"] = rate(2 * pairs(tiles) * kPairTile * kPairTile * static_cast<double>(RowOrder(small().layout).packed));
+    Eigen::Index entries = 0;
+    for (Eigen::Index column = 0; column < small().count; column += kStripColumns) {
+        const Eigen::Index last = std::min(small().count, column + kStripColumns) - 1;
+        entries += (last / kStripRows + 1) * kStripRows * kStripColumns;
+    }
+    state.counters["flops"] = rate(2 * static_cast<double>(entries * RowOrder(small().layout).packed));
     state.counters["asked_flops"] = rate(2 * pairs(small().count) * pairs(small().n));
 }
 BENCHMARK(Products)->Apply([](auto* b) { measured(b, 3, 5); });
@@ -191,10 +173,9 @@ void WithInterval(benchmark::State& state) {
 BENCHMARK(WithInterval)->Apply([](auto* b) { measured(b, 1, 3); });
 
 /// R = 200, n = 4096: 26 GB of Gram matrices if they were kept. Features come one at a time, as from a sweep's files.
-/// One call, products with all of OpenBLAS's threads. Run it alone (--benchmark_filter=Large): the peak is the process's.
+/// Run it alone (--benchmark_filter=Large): the peak is the process's.
 void Large(benchmark::State& state) {
     const Eigen::Index count = state.range(0), n = 4096, p = 768;
-    openblas_set_num_threads(thread_count());
     const MetricInfo& metric = *find_metric("cka_linear");
     const nlohmann::json setting = nlohmann::json::object();
     const ProbeLayout layout = layout_of(n);
@@ -205,10 +186,8 @@ void Large(benchmark::State& state) {
             fill(features, static_cast<std::uint32_t>(r));
             blocks.push_back(metric.prepare(features, layout, setting));
         }
-        const EntryMask upper = EntryMask::NullaryExpr(count, count, [](auto i, auto j) { return i <= j; });
-        benchmark::DoNotOptimize(metric.compare(blocks, blocks, layout, setting, {0, true}, upper));
+        benchmark::DoNotOptimize(metric.compare(blocks, blocks, layout, setting, {0, true}, upper(count)));
     }
-    openblas_set_num_threads(1);
     state.counters["peak_GiB"] = peak_gib();
 }
 BENCHMARK(Large)->Arg(200)->UseRealTime()->Unit(benchmark::kSecond)->Iterations(1);
@@ -216,7 +195,8 @@ BENCHMARK(Large)->Arg(200)->UseRealTime()->Unit(benchmark::kSecond)->Iterations(
 }  // namespace
 
 int main(int argc, char** argv) {
-    openblas_set_num_threads(1);
+    omp_set_num_threads(thread_count());
+    openblas_set_num_threads(thread_count());
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
     benchmark::RunSpecifiedBenchmarks();

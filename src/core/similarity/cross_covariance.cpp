@@ -17,14 +17,17 @@ Index columns_at_once(Index p, Index matrices) { return std::max<Index>(64, kNum
 void add_cross_covariance(const KernelBlock& x, const KernelBlock& y, Index begin, Index count, const Index* place_of_y,
                           Index column, Index width, Eigen::MatrixXd& sum) {
     std::vector<Index> places(static_cast<std::size_t>(kRows));
-    RowMajorMatrix rows_x;
-    RowMajorMatrix rows_y;
+    RowMajorMatrix centred;
+    Panel panel_x;
+    Panel panel_y;
     for (Index at = begin; at < begin + count; at += kRows) {
         const Index rows = std::min(kRows, begin + count - at);
         std::iota(places.begin(), places.end(), at);
-        x.centred(places.data(), rows, rows_x);
-        y.centred(place_of_y + at, rows, rows_y);
-        sum.noalias() += rows_x.transpose() * rows_y.middleCols(column, width);
+        x.centred(places.data(), rows, centred);
+        interleave_columns(centred, panel_x);
+        y.centred(place_of_y + at, rows, centred);
+        interleave_columns(centred, panel_y);
+        add_product(panel_x, panel_y, column, rows, sum.leftCols(width));
     }
 }
 

@@ -10,6 +10,7 @@
 #include "cmsweep/base/error.hpp"
 #include "cross_covariance.hpp"
 #include "gram_products.hpp"
+#include "in_parallel.hpp"
 #include "statistics.hpp"
 
 namespace cmsweep {
@@ -18,9 +19,18 @@ namespace {
 constexpr Index kKeptRows = 1024;         // Gram matrices up to kKeptRows^2 numbers stay in memory
 constexpr Index kGramToFeatures = 8;      // Gram form up to n = 8 p
 constexpr Index kMostRbfRows = 8192;      // the median runs over all n (n - 1) / 2 distances
-constexpr Index kProductRows = 256;       // rows of a product when a Gram matrix is formed
-constexpr Index kStreamedRows = 128;      // the same when its tiles are formed on demand
+constexpr Index kStreamedRows = 128;      // rows of a product when tiles are formed on demand
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+/// Inner products of kStripColumns rows of x from `i` on with kStripRows of y from `j` on, into `out`; panels hold the rows.
+void row_products(const Panel& x, Index i, const Panel& y, Index j, Index p, RowMajorMatrix& out) {
+    Eigen::Matrix<double, kStripColumns, kStripRows, Eigen::RowMajor> product;
+    product.setZero();
+    add_tile_product(y.at(0, j), x.at(0, i), p, product.data());
+    const Index rows = std::min(kStripColumns, out.rows() - i);
+    const Index columns = std::min(kStripRows, out.cols() - j);
+    out.block(i, j, rows, columns) = product.topLeftCorner(rows, columns);
+}
 
 }  // namespace
 
@@ -130,13 +140,16 @@ double KernelBlock::kernel(double product, double square_i, double square_j) con
 /// Inner products of the centred rows at places [begin_s, begin_s + count_s) with those of t, into memory.products.
 void KernelBlock::products(Index begin_s, Index count_s, Index begin_t, Index count_t, TileMemory& memory) const {
     auto& places = memory.places;
-    places.resize(static_cast<std::size_t>(std::max(count_s, count_t)));
-    std::iota(places.begin(), places.end(), begin_s);
-    centred(places.data(), count_s, memory.x);
-    std::iota(places.begin(), places.end(), begin_t);
-    centred(places.data(), count_t, memory.y);
-    memory.products.resize(count_s, count_t);
-    memory.products.noalias() = memory.x * memory.y.transpose();
+    const auto interleaved = [&](Index begin, Index count, Panel& panel) {
+        places.resize(static_cast<std::size_t>(count));
+        std::iota(places.begin(), places.end(), begin);
+        centred(places.data(), count, memory.x);
+        interleave_rows(memory.x, panel);
+    };
+    interleaved(begin_s, count_s, memory.panel_x);
+    interleaved(begin_t, count_t, memory.panel_y);
+    memory.products.setZero(count_s, count_t);
+    add_product(memory.panel_y, memory.panel_x, 0, p, memory.products.transpose());
 }
 
 /// Calls f(row, column, product) for every two different places row < column of a batch.
@@ -208,25 +221,24 @@ void KernelBlock::choose_offsets(const RowOrder& order) {
     }
 }
 
-/// The centred Gram matrices, formed by general products on and above the diagonal, then packed.
+/// The centred Gram matrices, formed on and above the diagonal, then packed.
 void KernelBlock::fill_gram(const RowOrder& order) {
     gram_.resize(order.packed);
     RowMajorMatrix x;
     RowMajorMatrix gram;
+    Panel panel;
     std::vector<Index> places;
     for (const auto& batch : order.batches) {
         const Index m = batch.count;
         places.resize(static_cast<std::size_t>(m));
         std::iota(places.begin(), places.end(), batch.begin);
         centred(places.data(), m, x);
+        interleave_rows(x, panel);
         gram.resize(m, m);
-        for (Index i = 0; i < m; i += kProductRows) {
-            const Index rows = std::min(kProductRows, m - i);
-            for (Index j = i; j < m; j += kProductRows) {
-                const Index columns = std::min(kProductRows, m - j);
-                gram.block(i, j, rows, columns).noalias() = x.middleRows(i, rows) * x.middleRows(j, columns).transpose();
-            }
-        }
+        in_parallel((m + kStripColumns - 1) / kStripColumns, kStripColumns * m * p / 2, [&](Index strip, int) {
+            const Index i = strip * kStripColumns;
+            for (Index j = i / kStripRows * kStripRows; j < m; j += kStripRows) row_products(panel, i, panel, j, p, gram);
+        });
         for (const auto& s : batch.segments) {
             double* out = gram_.data() + s.packed;
             for (const auto& t : batch.segments) {
@@ -258,24 +270,30 @@ double* KernelBlock::centre_tile(const RowRun& s, const RowRun& t, const RowMajo
     return out;
 }
 
-void KernelBlock::tiles(std::span<const RowRun> s, std::span<const RowRun> t, double* out, TileMemory& memory) const {
+const double* KernelBlock::tiles(std::span<const RowRun> s, std::span<const RowRun> t, TileMemory& memory) const {
     const bool diagonal = s.front().begin == t.front().begin;
     const Index end = t.back().begin + t.back().count;
-    if (form == KernelForm::gram) {
-        for (const auto& row : s) {
-            const Index first = diagonal ? row.begin : t.front().begin;
-            const double* from = gram_.data() + row.packed + row.count * (first - row.begin);
-            out = std::copy(from, from + row.count * (end - first), out);
-        }
-        return;
-    }
+    const auto kept = [&](const RowRun& row) {
+        const Index first = diagonal ? row.begin : t.front().begin;
+        return std::span(gram_.data() + row.packed + row.count * (first - row.begin), static_cast<std::size_t>(row.count * (end - first)));
+    };
+    if (form == KernelForm::gram && s.size() == 1) return kept(s.front()).data();
     const Index begin = s.front().begin;
-    products(begin, s.back().begin + s.back().count - begin, t.front().begin, end - t.front().begin, memory);
+    const Index rows = s.back().begin + s.back().count - begin;
+    const Index numbers = rows * (end - t.front().begin);
+    if (memory.tiles.size() < numbers) memory.tiles.resize(numbers);
+    double* out = memory.tiles.data();
+    if (form == KernelForm::gram) {
+        for (const auto& row : s) out = std::copy(kept(row).begin(), kept(row).end(), out);
+        return memory.tiles.data();
+    }
+    products(begin, rows, t.front().begin, end - t.front().begin, memory);
     for (const auto& row : s) {
         for (const auto& column : t) {
             if (column.begin >= row.begin) out = centre_tile(row, column, memory.products, begin, t.front().begin, scale, out);
         }
     }
+    return memory.tiles.data();
 }
 
 std::vector<std::span<const RowRun>> bands(const RowBatch& batch, bool streamed) {
@@ -299,14 +317,10 @@ namespace {
 template <typename Use>
 void each_tile(const KernelBlock& block, const RowBatch& batch, Use use) {
     const auto all = bands(batch, block.form != KernelForm::gram);
-    std::vector<double> values;
     TileMemory memory;
     for (std::size_t i = 0; i < all.size(); ++i) {
         for (std::size_t j = i; j < all.size(); ++j) {
-            const auto rows = [](std::span<const RowRun> band) { return band.back().begin + band.back().count - band.front().begin; };
-            values.resize(static_cast<std::size_t>(rows(all[i]) * rows(all[j])));
-            block.tiles(all[i], all[j], values.data(), memory);
-            const double* tile = values.data();
+            const double* tile = block.tiles(all[i], all[j], memory);
             for (const auto& s : all[i]) {
                 for (const auto& t : all[j]) {
                     if (t.begin < s.begin) continue;
@@ -425,13 +439,18 @@ void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout
     }
     kept.col(groups).setZero();
     row_sums.resize(n, groups + 1);
+    Panel panel_x;
+    Panel panel_kept;
+    interleave_rows(kept.transpose(), panel_kept);
+    Eigen::MatrixXd products;
     std::vector<Index> places(static_cast<std::size_t>(kStreamedRows));
     for (Index begin = 0; begin < n; begin += kStreamedRows) {
         const Index count = std::min(kStreamedRows, n - begin);
         std::iota(places.begin(), places.end(), begin);
         centred(places.data(), count, x);
-        RowMajorMatrix products(count, groups + 1);
-        products.noalias() = x * kept;
+        interleave_rows(x, panel_x);
+        products.setZero(count, groups + 1);
+        add_product(panel_x, panel_kept, 0, p, products);
         row_sums.middleRows(begin, count) = products;
     }
     row_sums.col(groups).setZero();
@@ -445,15 +464,18 @@ void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout
     if (c == 1) return;
     windows = WindowSums::zero(layout);
     if (windows.within.size() == 0) return;
-    Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(c, p);
+    RowMajorMatrix sum = RowMajorMatrix::Zero(c, p);
     std::vector<Index> place_of(static_cast<std::size_t>(n));  // one batch: every row has a place
     for (Index place = 0; place < n; ++place) place_of[order.source[place]] = place;
     for (Index window = 0; window < layout.windows; ++window) {
         centred(place_of.data() + window * c, c, x);
-        windows.within.noalias() += x * x.transpose();
+        interleave_rows(x, panel_x);
+        add_product(panel_x, panel_x, 0, p, windows.within);
         sum += x;
     }
-    windows.between.noalias() = sum * sum.transpose();
+    interleave_rows(sum, panel_x);
+    windows.between.setZero();
+    add_product(panel_x, panel_x, 0, p, windows.between);
     windows.between -= windows.within;
     if (!recipe.unbiased) return;
     // U-centring adds u_i + u_j off the diagonal and leaves the diagonal out.
@@ -501,8 +523,8 @@ std::vector<Eigen::MatrixXd> permuted_batch_products(const KernelBlocks& a, cons
     for (const auto& permutation : window_permutations(layout, options.permutations)) {
         const auto rows = permuted_rows(layout, permutation);
         result.emplace_back(static_cast<Index>(a.size()), static_cast<Index>(b.size()));
-        for (std::size_t first = 0; first < b.size(); first += kPairTile) {
-            const std::size_t count = std::min<std::size_t>(kPairTile, b.size() - first);
+        for (std::size_t first = 0; first < b.size(); first += kStripRows) {
+            const std::size_t count = std::min<std::size_t>(kStripRows, b.size() - first);
             std::vector<std::unique_ptr<KernelBlock>> owned;
             KernelBlocks permuted;
             for (std::size_t k = first; k < first + count; ++k) {

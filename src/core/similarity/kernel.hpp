@@ -9,6 +9,7 @@
 
 #include "cmsweep/core/similarity/metric.hpp"
 #include "rows.hpp"
+#include "tile_product.hpp"
 #include "window_sums.hpp"
 
 namespace cmsweep {
@@ -38,8 +39,10 @@ KernelForm kernel_form(Index n, Index p, const KernelRecipe& recipe);
 struct TileMemory {
     std::vector<Index> places;
     RowMajorMatrix x;
-    RowMajorMatrix y;
     RowMajorMatrix products;
+    Panel panel_x;
+    Panel panel_y;
+    Eigen::VectorXd tiles;
 };
 
 /// One block of one representation: its (U-)centred kernel matrix G at unit Frobenius norm, kept or on demand, and what
@@ -55,10 +58,10 @@ public:
     KernelBlock(const FeatureMatrix& input, const ProbeLayout& layout, const KernelRecipe& block_recipe);
     std::size_t bytes() const override;
 
-    /// The tiles of G over the segments s x t into `out`, packed: one after the other for each of s, each row-major.
-    /// s and t are runs of neighbouring segments of one batch, and the same run or t after s; in the same run the tiles
-    /// below the diagonal are left out.
-    void tiles(std::span<const RowRun> s, std::span<const RowRun> t, double* out, TileMemory& memory) const;
+    /// The tiles of G over the segments s x t, packed: one after the other for each of s, each row-major; where they are
+    /// kept, or in memory.tiles. s and t are runs of neighbouring segments of one batch, and the same run or t after s; in
+    /// the same run the tiles below the diagonal are left out.
+    const double* tiles(std::span<const RowRun> s, std::span<const RowRun> t, TileMemory& memory) const;
     /// All of G for a single batch, n x n, into `out`.
     void whole(const RowOrder& order, double* out) const;
     /// Row sums of G over the columns that remain without group g, before scaling; rows of g are 0. One a place of `batch`.

@@ -11,6 +11,9 @@
 #include "core/similarity/statistics.hpp"
 #include "probe_data.hpp"
 
+extern "C" void omp_set_num_threads(int threads);
+extern "C" void openblas_set_num_threads(int threads);
+
 namespace cmsweep {
 namespace {
 
@@ -111,6 +114,39 @@ TEST(KernelForms, AHundredThousandTokensNeedMemoryInProportion) {
     EXPECT_LT(result.low(0, 0), 0.36);
     EXPECT_GT(result.high(0, 0), 0.36);
     EXPECT_LT(result.high(0, 0) - result.low(0, 0), 0.05);
+}
+
+TEST(KernelForms, OneAndTwoThreadsGiveTheSameBits) {
+    // Odd widths above 256, which OpenBLAS would sum in other pieces with several threads than with one.
+    const ProbeLayout layout = layout_of(128, 2, 2);
+    const std::vector<FeatureMatrix> a{golden_features(5, 256, 301)};
+    std::vector<FeatureMatrix> b;
+    for (std::uint64_t seed = 6; seed < 30; ++seed) b.push_back(golden_related(a[0], seed, 293));  // enough to be worth threads
+    std::vector<KernelRecipe> recipes;
+    for (const auto form : {KernelForm::gram, KernelForm::streamed, KernelForm::features}) {
+        recipes.push_back(linear(false, form));
+        recipes.push_back(linear(true, form));
+    }
+    recipes.emplace_back().function = KernelRecipe::Function::rbf;
+    recipes.push_back(linear(true));
+    recipes.back().batch_rows = 128;
+    for (std::size_t i = 0; i < recipes.size(); ++i) {
+        const int permutations = recipes[i].batch_rows > 0 ? 2 : 20;  // batches: their mean is the figure that holds them
+        const auto with_threads = [&](int threads) {
+            omp_set_num_threads(threads);
+            openblas_set_num_threads(threads);
+            return compare_with(recipes[i], a, b, layout, {permutations, true});
+        };
+        const ComparisonResult several = with_threads(2);
+        const ComparisonResult one = with_threads(1);
+        for (const auto figure : {&ComparisonResult::value, &ComparisonResult::null_mean, &ComparisonResult::null_p95, &ComparisonResult::low,
+                                  &ComparisonResult::high}) {
+            for (Index entry = 0; entry < one.value.size(); ++entry) {
+                ASSERT_EQ(std::bit_cast<std::uint64_t>((several.*figure).data()[entry]), std::bit_cast<std::uint64_t>((one.*figure).data()[entry]))
+                    << "recipe " << i << ", entry " << entry;
+            }
+        }
+    }
 }
 
 TEST(KernelForms, StreamedRbfEqualsKeptRbf) {
