@@ -2,10 +2,13 @@
 // it leaves in a file for --input.
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#include <dlfcn.h>
+#include <execinfo.h>
 #include <pthread.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -75,18 +78,40 @@ void leave_input() {
     std::_Exit(1);
 }
 
+/// Does libhdf5 itself ask for it? It believes the sizes that a file's object headers claim, reserves that much, and refuses the file
+/// when the bytes are not there; what the code under test asks for is bounded all the same.
+bool asked_by_hdf5() {
+    std::array<void*, 16> frames{};
+    const int count = ::backtrace(frames.data(), static_cast<int>(frames.size()));
+    // backtrace() is the sanitizer's, too: its own frame comes first, then ours, then those of malloc
+    bool before = false;
+    for (int i = 0; i < count; ++i) {
+        Dl_info place{};
+        if (::dladdr(frames[static_cast<std::size_t>(i)], &place) == 0 || place.dli_fname == nullptr) return false;
+        const bool allocator = std::strstr(place.dli_fname, "libasan") != nullptr;
+        if (before && !allocator && i > 1) return std::strstr(place.dli_fname, "libhdf5") != nullptr;
+        before = allocator;
+    }
+    return false;
+}
+
 void allocated(const volatile void*, std::size_t size) {
     if (!memory.counting) return;
     const auto live = memory.live += static_cast<std::ptrdiff_t>(size);
-    if (live > memory.most) memory.most = live;
     if (live > memory.limit) {
         memory.counting = false;
+        if (asked_by_hdf5()) {  // what comes besides stays within the same bound
+            memory.limit += static_cast<std::ptrdiff_t>(size);
+            memory.counting = true;
+            return;
+        }
         std::fprintf(stderr, "fuzz: an allocation of %zu bytes, %td live, where %td are allowed for a file of %zu bytes\n", size, live, memory.limit,
                      now_reading.input->size());
         __sanitizer_print_stack_trace();
         leave_input();
         std::_Exit(1);
     }
+    if (live > memory.most) memory.most = live;
 }
 
 void freed(const volatile void* pointer) {
