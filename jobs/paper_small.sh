@@ -27,6 +27,15 @@ printf '\n== table and figures (%d s)\n' "$SECONDS"
 page=analysis/paper-small
 "$program" verify results/paper-small.h5
 h5repack -m 1024 -f GZIP=6 results/paper-small.h5 "$page/paper-small.h5.new"
+# The copy is passed on: it names the config by its place in the project, not on this machine.
+/usr/bin/python3 - "$page/paper-small.h5.new" "configs/paper-small/${configs[-1]}.toml" <<'PYTHON'
+import sys
+import h5py
+import numpy
+
+with h5py.File(sys.argv[1], "r+") as file:
+    file["environment"].attrs["config_file"] = numpy.bytes_(sys.argv[2])
+PYTHON
 mv "$page/paper-small.h5.new" "$page/paper-small.h5"
 /usr/bin/python3 analysis/paper.py "$page/paper-small.h5" -o "$page/README.md"
 /usr/bin/python3 analysis/figures.py --outside-plan "$page/paper-small.h5" -o results/paper-small-figures
