@@ -13,6 +13,7 @@
 #include "cmsweep/base/error.hpp"
 #include "cmsweep/base/fault_point.hpp"
 #include "hdf5.hpp"
+#include "layout.hpp"
 
 namespace cmsweep {
 namespace {
@@ -46,6 +47,7 @@ void read_attributes(hid_t object) {
         }
         return 0;
     };
+    H5Aexists(object, "CLASS");  // before the list, after which HDF5 looks elsewhere
     hsize_t position = 0;
     H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &position, read, nullptr);
     H5Aexists(object, "CLASS");
@@ -60,6 +62,7 @@ void read_object(hid_t parent, const std::string& name, int depth) {
         const auto kind = H5Iget_type(object.get());
         if (kind == H5I_DATASET) read_dataset_parts(object.get(), name);
         if (kind != H5I_GROUP) return;
+        for (const auto& table : result_table_names()) has_link(object.get(), table);  // there or not, as its readers ask
         for (const auto& inner : link_names(object.get())) {
             has_link(object.get(), inner);
             read_object(object.get(), inner, depth + 1);
