@@ -21,11 +21,7 @@ double short_number(double value) {
 }  // namespace
 
 double tau_product(const ParameterMergeInput& input, std::size_t tensor, std::size_t i, std::size_t j) {
-    const auto base = input.base[tensor], a = input.members[i][tensor], b = input.members[j][tensor];
-    return sum_of(base.size(), [&](std::size_t e) {
-        return (static_cast<double>(a[e]) - static_cast<double>(base[e])) *
-               (static_cast<double>(b[e]) - static_cast<double>(base[e]));
-    });
+    return sum_of(input.base[tensor].size(), tau_terms(input, tensor, i, j));
 }
 
 nlohmann::json tau_geometry(const ParameterMergeInput& input) {

@@ -25,12 +25,9 @@ Rows rows_of(const MergeTensor& tensor, bool filter_wise) {
 std::vector<double> products(const ParameterMergeInput& input, std::size_t tensor, std::size_t i, std::size_t j,
                              const Rows& rows) {
     if (rows.count == 1) return {tau_product(input, tensor, i, j)};
-    const auto base = input.base[tensor], a = input.members[i][tensor], b = input.members[j][tensor];
+    const auto term = tau_terms(input, tensor, i, j);
     std::vector<double> sums(rows.count);
-    for (std::size_t e = 0; e < base.size(); ++e) {
-        sums[rows.of(e)] += (static_cast<double>(a[e]) - static_cast<double>(base[e])) *
-                            (static_cast<double>(b[e]) - static_cast<double>(base[e]));
-    }
+    for (std::size_t e = 0; e < input.base[tensor].size(); ++e) sums[rows.of(e)] += term(e);
     return sums;
 }
 

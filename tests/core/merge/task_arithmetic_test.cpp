@@ -21,6 +21,14 @@ TEST(TaskArithmetic, NotesHowTheTaskVectorsLie) {
     MergeCase::single({1, 2}, {{4, 6}, {1, 4}}).merge("task_arithmetic", {}, &notes);  // tau: (3, 4), (0, 2)
     EXPECT_EQ(notes, nlohmann::json({{"tau_norm", {5.0, 2.0}}, {"tau_cosine", 0.8}}));
 
+    auto two_tensors = MergeCase::single({1, 2}, {{1, 5}, {4, 2}});  // tau: (0, 3), (3, 0), and then (4), (4)
+    two_tensors.tensors.push_back({"h.0.mlp.c_fc.bias", {1}, false});
+    two_tensors.base.push_back({1});
+    for (auto& member : two_tensors.members) member.push_back({5});
+    notes = {};
+    two_tensors.merge("task_arithmetic", {}, &notes);
+    EXPECT_EQ(notes, nlohmann::json({{"tau_norm", {5.0, 5.0}}, {"tau_cosine", 0.64}})) << "over all tensors";
+
     notes = {};
     MergeCase::single({1, 2}, {{2, 2}, {1, 4}, {0, 2}}).merge("task_arithmetic", {}, &notes);  // tau: (1, 0), (0, 2), (-1, 0)
     EXPECT_NEAR(notes.at("tau_cosine").get<double>(), -1.0 / 3, 1e-6);
