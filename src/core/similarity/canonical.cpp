@@ -52,7 +52,7 @@ ThinSvd thin_svd(const Eigen::MatrixXd& x) {
 
 }  // namespace
 
-CanonicalBlock::CanonicalBlock(const FeatureMatrix& features, const ProbeLayout& layout, double variance) {
+CanonicalBlock::CanonicalBlock(const Features& features, const ProbeLayout& layout, double variance) {
     check_features(features, layout);
     content = features_id(features);
     n = features.rows();
@@ -109,7 +109,7 @@ ParameterSpec variance_parameter(double default_value) {
     return variance;
 }
 
-std::shared_ptr<const PreparedBlock> prepare_canonical(const FeatureMatrix& features, const ProbeLayout& layout,
+std::shared_ptr<const PreparedBlock> prepare_canonical(const Features& features, const ProbeLayout& layout,
                                                        const nlohmann::json& setting) {
     return std::make_shared<const CanonicalBlock>(features, layout, setting.at("variance").get<double>());
 }

@@ -4,7 +4,7 @@
 namespace cmsweep {
 namespace {
 
-std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, const ProbeLayout& layout,
+std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
                                              const nlohmann::json&) {
     return prepare_kernel(features, layout, KernelRecipe{});
 }

@@ -6,7 +6,7 @@
 namespace cmsweep {
 namespace {
 
-std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, const ProbeLayout& layout,
+std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
                                              const nlohmann::json& setting) {
     KernelRecipe recipe;
     recipe.unbiased = true;

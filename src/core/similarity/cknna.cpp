@@ -54,7 +54,7 @@ double masked_hsic(const NeighbourLists& x, const NeighbourLists& y) {
 }
 
 struct AlignmentBlock : NeighbourBlock {
-    AlignmentBlock(const FeatureMatrix& features, const ProbeLayout& layout, Index neighbours)
+    AlignmentBlock(const Features& features, const ProbeLayout& layout, Index neighbours)
         : NeighbourBlock(features, layout, neighbours), lists(all()) {
         if (n < 4) throw NumericError("n = " + std::to_string(n) + " rows: cknna is an unbiased form and needs at least 4");
         const RowOrder order(layout);
@@ -96,7 +96,7 @@ EntryFigures figures(const AlignmentBlock& x, const AlignmentBlock& y, const Pai
     return entry;
 }
 
-std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, const ProbeLayout& layout,
+std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
                                              const nlohmann::json& setting) {
     return std::make_shared<const AlignmentBlock>(features, layout, setting.at("k").get<Index>());
 }

@@ -54,7 +54,7 @@ CentringWeights centring_weights(const KernelRecipe& recipe, Index m, bool sever
     return {2 / rows, 1 / (rows * rows), batch};
 }
 
-KernelBlock::KernelBlock(const FeatureMatrix& input, const ProbeLayout& layout, const KernelRecipe& block_recipe)
+KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const KernelRecipe& block_recipe)
     : recipe(block_recipe) {
     check_features(input, layout);
     const RowOrder order(layout, recipe.batch_rows);
@@ -117,7 +117,7 @@ KernelBlock::KernelBlock(const FeatureMatrix& input, const ProbeLayout& layout, 
     gram_ *= scale;
     if (form == KernelForm::gram) {
         squares.resize(0);
-        if (order.batches.size() == 1) features.resize(0, 0);
+        if (order.batches.size() == 1) features = {};
     }
 }
 
@@ -490,7 +490,7 @@ void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout
     }
 }
 
-std::shared_ptr<const PreparedBlock> prepare_kernel(const FeatureMatrix& features, const ProbeLayout& layout,
+std::shared_ptr<const PreparedBlock> prepare_kernel(const Features& features, const ProbeLayout& layout,
                                                     const KernelRecipe& recipe) {
     return std::make_shared<const KernelBlock>(features, layout, recipe);
 }
@@ -529,7 +529,7 @@ std::vector<Eigen::MatrixXd> permuted_batch_products(const KernelBlocks& a, cons
             KernelBlocks permuted;
             for (std::size_t k = first; k < first + count; ++k) {
                 FeatureMatrix features(b[k]->features.rows(), b[k]->features.cols());
-                for (Index row = 0; row < features.rows(); ++row) features.row(row) = b[k]->features.row(rows[row]);
+                for (Index row = 0; row < features.rows(); ++row) features.row(row) = b[k]->features.matrix().row(rows[row]);
                 owned.push_back(std::make_unique<KernelBlock>(features, layout, b[k]->recipe));
                 permuted.push_back(owned.back().get());
             }

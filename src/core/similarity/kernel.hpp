@@ -55,7 +55,7 @@ struct TileMemory {
 /// and does not change if u_i + u_j is added to K_ij, so G serves for every subset.
 class KernelBlock : public PreparedBlock {
 public:
-    KernelBlock(const FeatureMatrix& input, const ProbeLayout& layout, const KernelRecipe& block_recipe);
+    KernelBlock(const Features& input, const ProbeLayout& layout, const KernelRecipe& block_recipe);
     std::size_t bytes() const override;
 
     /// The tiles of G over the segments s x t, packed: one after the other for each of s, each row-major; where they are
@@ -87,7 +87,7 @@ public:
     WindowSums windows;           ///< of G; one row a window needs only `trace`
 
     Eigen::VectorXd squares;      ///< streamed, features: squared norms of the centred rows, by place
-    FeatureMatrix features;       ///< streamed, features, and batches: as given
+    Features features;            ///< streamed, features, and batches: as given
 
 private:
     double kernel(double product, double square_i, double square_j) const;
@@ -122,7 +122,7 @@ Index fewest_rows(const KernelRecipe& recipe);
 std::vector<std::span<const RowRun>> bands(const RowBatch& batch, bool streamed);
 
 /// MetricInfo::prepare for kernel metrics.
-std::shared_ptr<const PreparedBlock> prepare_kernel(const FeatureMatrix& features, const ProbeLayout& layout,
+std::shared_ptr<const PreparedBlock> prepare_kernel(const Features& features, const ProbeLayout& layout,
                                                     const KernelRecipe& recipe);
 
 /// MetricInfo::tile_edge for kernel metrics: preparing e blocks takes about n^2 p e, comparing e x e with 20 permutations

@@ -8,7 +8,7 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 struct MutualBlock : NeighbourBlock {
-    MutualBlock(const FeatureMatrix& features, const ProbeLayout& layout, Index neighbours)
+    MutualBlock(const Features& features, const ProbeLayout& layout, Index neighbours)
         : NeighbourBlock(features, layout, neighbours), lists(all()) {
         if (layout.rows_per_window == 1) return;
         windows = WindowSums::zero(layout);
@@ -64,7 +64,7 @@ EntryFigures figures(const MutualBlock& x, const MutualBlock& y, const PairConte
     return entry;
 }
 
-std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, const ProbeLayout& layout,
+std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
                                              const nlohmann::json& setting) {
     return std::make_shared<const MutualBlock>(features, layout, setting.at("k").get<Index>());
 }

@@ -24,7 +24,7 @@ void append_sorted(NeighbourLists& lists, std::vector<std::pair<std::int32_t, do
 
 }  // namespace
 
-NeighbourBlock::NeighbourBlock(const FeatureMatrix& features, const ProbeLayout& layout, Index neighbours)
+NeighbourBlock::NeighbourBlock(const Features& features, const ProbeLayout& layout, Index neighbours)
     : n(features.rows()), k(neighbours) {
     check_features(features, layout);
     content = features_id(features);
@@ -33,10 +33,10 @@ NeighbourBlock::NeighbourBlock(const FeatureMatrix& features, const ProbeLayout&
                            " neighbours: expected more than k and at most " + std::to_string(kMostRows) +
                            " rows; change similarity.windows, pooling or k");
     }
-    if ((features.rowwise() - features.row(0)).isZero(0)) {
+    if ((features.matrix().rowwise() - features.matrix().row(0)).isZero(0)) {
         throw NumericError("all " + std::to_string(n) + " rows are equal: none has nearest neighbours");
     }
-    RowMajorMatrix x = features.cast<double>();
+    RowMajorMatrix x = features.matrix().cast<double>();
     for (Index row = 0; row < n; ++row) {
         const double norm = x.row(row).norm();
         if (norm > 0) x.row(row) /= norm;

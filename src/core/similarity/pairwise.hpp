@@ -93,7 +93,7 @@ inline Eigen::MatrixXd rows_at(const Eigen::MatrixXd& z, const std::vector<Index
 }
 
 /// The centred features in float64, n x p.
-inline Eigen::MatrixXd centred_features(const FeatureMatrix& features) {
+inline Eigen::MatrixXd centred_features(const Features& features) {
     const ColumnCentre centre = column_centre(features);
     RowMajorMatrix x(features.rows(), features.cols());
     for (Index row = 0; row < x.rows(); ++row) centred_row(features, centre, row, x.data() + row * x.cols());

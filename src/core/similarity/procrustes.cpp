@@ -15,7 +15,7 @@ namespace {
 /// Centred features at unit Frobenius norm; if p > n turned into n coordinates (X^T = Q R, so X = R^T Q^T): the nuclear
 /// norm does not see orthogonal maps of the features.
 struct ScoresBlock : PairBlock {
-    ScoresBlock(const FeatureMatrix& features, const ProbeLayout& layout) {
+    ScoresBlock(const Features& features, const ProbeLayout& layout) {
         check_features(features, layout);
         content = features_id(features);
         scores = centred_features(features);
@@ -72,7 +72,7 @@ EntryFigures figures(const ScoresBlock& x, const ScoresBlock& y, const PairConte
     return entry;
 }
 
-std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, const ProbeLayout& layout,
+std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
                                              const nlohmann::json&) {
     return std::make_shared<const ScoresBlock>(features, layout);
 }

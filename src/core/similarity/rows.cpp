@@ -80,7 +80,7 @@ std::vector<Index> permuted_rows(const ProbeLayout& layout, const std::vector<st
     return rows;
 }
 
-void check_features(const FeatureMatrix& features, const ProbeLayout& layout) {
+void check_features(const Features& features, const ProbeLayout& layout) {
     if (features.rows() != layout.rows()) {
         throw std::invalid_argument("features have " + std::to_string(features.rows()) + " rows, the probe layout " +
                                     std::to_string(layout.rows()));
@@ -88,32 +88,33 @@ void check_features(const FeatureMatrix& features, const ProbeLayout& layout) {
     if (features.cols() == 0) throw NumericError("features have no columns: nothing to compare");
     for (Index row = 0; row < features.rows(); ++row) {
         for (Index column = 0; column < features.cols(); ++column) {
-            if (!std::isfinite(features(row, column))) {
+            if (!std::isfinite(features.row(row)[column])) {
                 throw NumericError("feature " + std::to_string(column) + " of row " + std::to_string(row) + " is " +
-                                   std::to_string(features(row, column)) + ": expected a finite number");
+                                   std::to_string(features.row(row)[column]) + ": expected a finite number");
             }
         }
     }
 }
 
-Id features_id(const FeatureMatrix& features) {
+Id features_id(const Features& features) {
     Hasher hasher;
     hasher.add(std::to_string(features.rows()) + "x" + std::to_string(features.cols()) + ":");
-    hasher.add(std::as_bytes(std::span<const float>(features.data(), static_cast<std::size_t>(features.size()))));
+    hasher.add(std::as_bytes(std::span(features.row(0), static_cast<std::size_t>(features.size()))));
     return hasher.digest();
 }
 
-ColumnCentre column_centre(const FeatureMatrix& features) {
+ColumnCentre column_centre(const Features& features) {
     ColumnCentre centre;
-    centre.first = features.row(0).cast<double>();
+    const auto x = features.matrix();
+    centre.first = x.row(0).cast<double>();
     centre.mean = Eigen::RowVectorXd::Zero(features.cols());
-    for (Index row = 0; row < features.rows(); ++row) centre.mean += features.row(row).cast<double>() - centre.first;
+    for (Index row = 0; row < features.rows(); ++row) centre.mean += x.row(row).cast<double>() - centre.first;
     centre.mean /= static_cast<double>(features.rows());
     return centre;
 }
 
-void centred_row(const FeatureMatrix& features, const ColumnCentre& centre, Index row, double* out) {
-    const float* values = features.data() + row * features.cols();
+void centred_row(const Features& features, const ColumnCentre& centre, Index row, double* out) {
+    const float* values = features.row(row);
     const double* first = centre.first.data();
     const double* mean = centre.mean.data();
     const Index columns = features.cols();

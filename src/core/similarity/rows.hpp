@@ -65,10 +65,10 @@ std::vector<Index> permuted_rows(const ProbeLayout& layout, const std::vector<st
 
 /// Throws std::invalid_argument unless `features` has the layout's rows, NumericError unless it has columns and every
 /// value is finite.
-void check_features(const FeatureMatrix& features, const ProbeLayout& layout);
+void check_features(const Features& features, const ProbeLayout& layout);
 
 /// Hash of shape and values: equal representations are recognised by it.
-Id features_id(const FeatureMatrix& features);
+Id features_id(const Features& features);
 
 /// Column centring in float64. The first row is subtracted before the mean is formed, so a large common mean costs no
 /// digits and constant columns become exactly zero.
@@ -76,9 +76,9 @@ struct ColumnCentre {
     Eigen::RowVectorXd first;
     Eigen::RowVectorXd mean;  ///< of what is left
 };
-ColumnCentre column_centre(const FeatureMatrix& features);
+ColumnCentre column_centre(const Features& features);
 /// Row `row` of the centred features into `out` (p values).
-void centred_row(const FeatureMatrix& features, const ColumnCentre& centre, Index row, double* out);
+void centred_row(const Features& features, const ColumnCentre& centre, Index row, double* out);
 
 /// The row that holds the largest share of the total of `shares` (>= 0), if that share is so large that the value
 /// rests on it; else -1.

@@ -29,7 +29,7 @@ bool standardise(Eigen::VectorXd& ranks) {
 }
 
 struct RankBlock : PairBlock {
-    RankBlock(const FeatureMatrix& features, const ProbeLayout& layout);
+    RankBlock(const Features& features, const ProbeLayout& layout);
     std::size_t bytes() const override {
         return static_cast<std::size_t>(ranks.size()) * 8 + sorted.size() * 4 + new_value.size() / 8 +
                static_cast<std::size_t>(2 * windows.within.size()) * 8;
@@ -44,7 +44,7 @@ struct RankBlock : PairBlock {
     WindowSums windows;                 ///< of the symmetric matrix of standardised ranks
 };
 
-RankBlock::RankBlock(const FeatureMatrix& features, const ProbeLayout& layout) {
+RankBlock::RankBlock(const Features& features, const ProbeLayout& layout) {
     check_features(features, layout);
     content = features_id(features);
     n = features.rows();
@@ -53,7 +53,7 @@ RankBlock::RankBlock(const FeatureMatrix& features, const ProbeLayout& layout) {
         throw NumericError("n = " + std::to_string(n) + " rows: rsa ranks all pairs of rows and takes 3 to " +
                            std::to_string(kMostRows) + "; change similarity.windows or pooling");
     }
-    RowMajorMatrix x = features.cast<double>();
+    RowMajorMatrix x = features.matrix().cast<double>();
     for (Index row = 0; row < n; ++row) {
         x.row(row).array() -= x(row, 0);  // equal features of a row become exactly zero
         x.row(row).array() -= x.row(row).mean();
@@ -196,7 +196,7 @@ void add_deletions(const PreparedBlocks& a, const PreparedBlocks& b, const Probe
     }
 }
 
-std::shared_ptr<const PreparedBlock> prepare(const FeatureMatrix& features, const ProbeLayout& layout,
+std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
                                              const nlohmann::json&) {
     return std::make_shared<const RankBlock>(features, layout);
 }

@@ -13,11 +13,9 @@
 
 #include "cmsweep/base/id.hpp"
 #include "cmsweep/core/setting.hpp"
+#include "cmsweep/core/similarity/features.hpp"
 
 namespace cmsweep {
-
-/// Features of one block: n x p, row-major float32, one row per sample.
-using FeatureMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 /// What the rows of every representation on one probe mean.
 struct ProbeLayout {
@@ -89,7 +87,7 @@ struct MetricInfo {
     std::string summary;
     std::string source;
     /// Throws NumericError where the metric is undefined for this input whatever it is compared with.
-    std::shared_ptr<const PreparedBlock> (*prepare)(const FeatureMatrix& features, const ProbeLayout& layout,
+    std::shared_ptr<const PreparedBlock> (*prepare)(const Features& features, const ProbeLayout& layout,
                                                     const nlohmann::json& setting) = nullptr;
     /// Compares blocks of A with blocks of B, the wanted ones; the rest is NaN.
     /// The bits of an entry depend on its two blocks, the layout and the setting only.
