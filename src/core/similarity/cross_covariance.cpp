@@ -31,6 +31,29 @@ void add_cross_covariance(const KernelBlock& x, const KernelBlock& y, Index begi
     }
 }
 
+/// Sums of one number a row over the rows that remain without each group, last over all.
+Eigen::VectorXd sums_without(const Eigen::VectorXd& of_rows, const RowOrder& order) {
+    const int groups = order.groups();
+    Eigen::VectorXd part = Eigen::VectorXd::Zero(groups);
+    for (const auto& run : order.batches.front().runs) part(run.group) += of_rows.segment(run.begin, run.count).sum();
+    Eigen::VectorXd result = Eigen::VectorXd::Constant(groups + 1, part.sum());
+    result.head(groups) -= part;
+    return result;
+}
+
+/// For each group: the sum over the rows that remain without it of weight_i x_i, times the sum of those rows x_i.
+Eigen::VectorXd weighted_by_kept_rows(const KernelBlock& x, const Eigen::VectorXd& weights, const RowOrder& order) {
+    Eigen::MatrixXd part = Eigen::MatrixXd::Zero(x.p, order.groups());
+    RowMajorMatrix row;
+    for (Index place = 0; place < order.rows(); ++place) {
+        x.centred(&place, 1, row);
+        part.col(order.group[place]) += weights(place) * row.row(0).transpose();
+    }
+    const Eigen::VectorXd total = part.rowwise().sum();
+    part = (-part).colwise() + total;
+    return part.cwiseProduct(x.kept_rows).colwise().sum().transpose();
+}
+
 }  // namespace
 
 Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order, bool deletions) {
@@ -38,7 +61,8 @@ Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const
     const RowBatch& batch = order.batches.front();
     std::vector<Index> places(static_cast<std::size_t>(order.rows()));
     std::iota(places.begin(), places.end(), Index{0});
-    Eigen::VectorXd result = Eigen::VectorXd::Zero(groups + 1);
+    Eigen::VectorXd result = Eigen::VectorXd::Zero(groups + 1);       // ||C||^2, C the cross-covariance of the kept rows
+    Eigen::VectorXd of_row_sums = Eigen::VectorXd::Zero(groups + 1);  // sum over the kept rows of r_x r_y
 
     const Index width = columns_at_once(x.p, groups + 1);
     std::vector<Eigen::MatrixXd> part(static_cast<std::size_t>(groups));
@@ -53,39 +77,53 @@ Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const
         }
         result(groups) += total.squaredNorm();
         if (!deletions) continue;
-        for (int g = 0; g < groups; ++g) result(g) += (total - part[g]).squaredNorm();
+        for (int g = 0; g < groups; ++g) {
+            part[g] = total - part[g];
+            result(g) += part[g].squaredNorm();
+            of_row_sums(g) += x.kept_rows.col(g).dot(part[g] * y.kept_rows.col(g).segment(column, columns));
+        }
     }
 
-    double diagonal = 0;
-    Eigen::VectorXd diagonal_part = Eigen::VectorXd::Zero(groups);
+    // Row sums are r_i = x_i . s with s the sum of the kept rows (0 if none is deleted), less |x_i|^2 if unbiased; so their
+    // products follow from C and from rows weighted by the other block's squares, and nothing of n numbers is kept.
+    Eigen::VectorXd total_x = Eigen::VectorXd::Zero(groups + 1);
+    Eigen::VectorXd total_y = Eigen::VectorXd::Zero(groups + 1);
+    if (deletions) {
+        total_x.head(groups) = x.kept_rows.colwise().squaredNorm();
+        total_y.head(groups) = y.kept_rows.colwise().squaredNorm();
+    }
     if (x.recipe.unbiased) {
-        for (const auto& run : batch.runs) {
-            for (Index i = run.begin; i < run.begin + run.count; ++i) diagonal_part(run.group) += x.squares(i) * y.squares(i);
-            diagonal += diagonal_part(run.group);
+        const auto without = [&](const Eigen::VectorXd& of_rows) { return sums_without(of_rows, order); };
+        const Eigen::VectorXd diagonal = without(x.squares.cwiseProduct(y.squares));
+        result -= diagonal;
+        of_row_sums += diagonal;
+        total_x -= without(x.squares);
+        total_y -= without(y.squares);
+        if (deletions) {
+            of_row_sums.head(groups) -= weighted_by_kept_rows(x, y.squares, order) + weighted_by_kept_rows(y, x.squares, order);
         }
     }
     for (int g = deletions ? 0 : groups; g <= groups; ++g) {
-        const bool all = g == groups;
-        const Index kept = order.rows() - (all ? 0 : order.group_rows[g]);
+        const Index kept = order.rows() - (g == groups ? 0 : order.group_rows[g]);
         if (kept < fewest_rows(x.recipe)) {
             result(g) = 0;
             continue;
         }
         const CentringWeights weights = centring_weights(x.recipe, kept, false);
-        result(g) -= diagonal - (all ? 0 : diagonal_part(g));
-        result(g) -= weights.rows * x.row_sums.col(g).dot(y.row_sums.col(g));
-        result(g) += weights.total * x.row_sums.col(g).sum() * y.row_sums.col(g).sum();
+        result(g) += weights.total * total_x(g) * total_y(g) - weights.rows * of_row_sums(g);
     }
+    if (!deletions) result.head(groups).setZero();
     return result * (x.scale * y.scale);
 }
 
 std::vector<double> permuted_cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order,
-                                            const std::vector<std::vector<Index>>& places) {
+                                            const PlacePermutations& permutations) {
     const Index width = columns_at_once(x.p, 1);
     const Index n = order.rows();
     const CentringWeights weights = centring_weights(x.recipe, n, false);
     std::vector<double> result;
-    for (const auto& permuted : places) {
+    for (std::size_t k = 0; k < permutations.count(); ++k) {
+        const std::vector<Index> permuted = permutations[k];
         double value = 0;
         for (Index column = 0; column < y.p; column += width) {
             const Index columns = std::min(width, y.p - column);

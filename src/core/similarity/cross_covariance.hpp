@@ -12,8 +12,8 @@ namespace cmsweep {
 /// without each group if `deletions` (else 0), and last over all rows. Nothing of size n x n is formed.
 Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order, bool deletions);
 
-/// The same over all rows with y's rows permuted: places[k][i] is the place whose row stands at place i.
+/// The same over all rows with y's rows permuted.
 std::vector<double> permuted_cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order,
-                                            const std::vector<std::vector<Index>>& places);
+                                            const PlacePermutations& permutations);
 
 }  // namespace cmsweep

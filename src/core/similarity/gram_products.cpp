@@ -98,6 +98,23 @@ bool streamed(const KernelBlocks& a, const KernelBlocks& b) {
     return std::any_of(a.begin(), a.end(), formed) || std::any_of(b.begin(), b.end(), formed);
 }
 
+/// Inner products with b's rows permuted where no Gram matrix is kept.
+std::vector<Eigen::MatrixXd> formed_anew(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
+                                         const PlacePermutations& permutations, const EntryMask& wanted,
+                                         const std::function<void()>& safe_point) {
+    std::vector<Eigen::MatrixXd> result;
+    for (std::size_t k = 0; k < permutations.count(); ++k) {
+        const std::vector<Index> places = permutations[k];
+        std::vector<KernelBlock> owned;
+        owned.reserve(b.size());
+        for (const auto* block : b) owned.push_back(block->permuted(places));
+        KernelBlocks permuted;
+        for (const auto& block : owned) permuted.push_back(&block);
+        result.push_back(gram_products(a, permuted, order, false, wanted, safe_point).back());
+    }
+    return result;
+}
+
 }  // namespace
 
 std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
@@ -153,6 +170,7 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
         }
         result[all] += centring_weights(recipe, batch.count, several).batch * total;
         if (!deletions) continue;
+        const auto batch_number = static_cast<std::size_t>(&batch - order.batches.data());
         for (int g = 0; g < groups; ++g) {
             if (safe_point) safe_point();
             const auto run = std::find_if(batch.runs.begin(), batch.runs.end(), [&](const RowRun& r) { return r.group == g; });
@@ -165,7 +183,8 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
             }
             Eigen::VectorXd sum_a = Eigen::VectorXd::Zero(strips.rows());
             Eigen::VectorXd sum_b = Eigen::VectorXd::Zero(strips.columns());
-            const auto fill = [&](const KernelBlocks& blocks, Panel& panel, Eigen::VectorXd& sum) {
+            const auto run_number = static_cast<std::size_t>(run - batch.runs.begin());
+            const auto fill = [&](const KernelBlocks& blocks, const auto& needed, Panel& panel, Eigen::VectorXd& sum) {
                 const auto count = static_cast<Index>(blocks.size());
                 panel.reshape(batch.count, count);
                 in_parallel(whole_tiles(count, kStripColumns) / kStripColumns, kStripColumns * batch.count * kCopy, [&](Index eight, int) {
@@ -173,9 +192,10 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
                     std::array<Eigen::VectorXd, kStripColumns> kept_sums;
                     std::array<const double*, kStripColumns> sources{};
                     for (Index c = 0; c < std::min(kStripColumns, count - first); ++c) {
+                        if (!needed(first + c)) continue;
                         const auto place = static_cast<std::size_t>(c);
                         const KernelBlock& block = *blocks[static_cast<std::size_t>(first + c)];
-                        kept_sums[place] = block.scale * block.kept_sums(order, batch, g);
+                        kept_sums[place] = block.scale * block.kept_sums(order, batch_number, run_number);
                         sources[place] = kept_sums[place].data();
                         // Summed in memory of its own: Eigen's order of summation follows the address modulo 16.
                         sum(first + c) = kept_sums[place].sum();
@@ -183,8 +203,8 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
                     panel.interleave(0, first, sources, batch.count);
                 });
             };
-            fill(a, panel_a, sum_a);
-            fill(b, panel_b, sum_b);
+            fill(a, needed_a, panel_a, sum_a);
+            fill(b, needed_b, panel_b, sum_b);
             Eigen::MatrixXd kept_sum = total - part[g];
             in_parallel(strips.count(), Strip::SizeAtCompileTime * batch.count, [&](Index strip, int) {
                 const auto [row, column] = strips.place(strip);
@@ -201,10 +221,13 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
 }
 
 std::vector<Eigen::MatrixXd> permuted_gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                                    const std::vector<std::vector<Index>>& places, const EntryMask& wanted,
+                                                    const PlacePermutations& permuted_places, const EntryMask& wanted,
                                                     const std::function<void()>& safe_point) {
     const Index n = order.rows();
+    if (static_cast<std::size_t>(n * n) * sizeof(double) > kPermutedBytes) return formed_anew(a, b, order, permuted_places, wanted, safe_point);
     const auto& segments = order.batches.front().segments;
+    std::vector<std::vector<Index>> places;
+    for (std::size_t k = 0; k < permuted_places.count(); ++k) places.push_back(permuted_places[k]);
     std::vector<Eigen::MatrixXd> result(places.size(), Eigen::MatrixXd::Zero(wanted.rows(), wanted.cols()));
     if (places.empty()) return result;
     const std::size_t at_once = std::clamp<std::size_t>(kPermutedBytes / (static_cast<std::size_t>(n * n) * sizeof(double)), 1, kStripRows);

@@ -72,10 +72,13 @@ KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const
                            std::to_string(kMostRbfRows) + "; use pooling = \"mean\", fewer windows, or cka_minibatch");
     }
     content = features_id(input);
-
     features = input;
     source_ = order.source;
     centre_ = column_centre(features);
+    prepare(order, layout);
+}
+
+void KernelBlock::prepare(const RowOrder& order, const ProbeLayout& layout) {
     squares.resize(n);
     RowMajorMatrix one(1, p);
     for (Index place = 0; place < n; ++place) {
@@ -89,7 +92,7 @@ KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const
     }
     if (recipe.function == KernelRecipe::Function::linear) {
         const Index place = dominant_row(squares, &dominant_share);
-        if (place >= 0) dominant = order.source[place];
+        if (place >= 0) dominant = source_[place];
     } else {
         choose_bandwidth(order);
     }
@@ -103,7 +106,7 @@ KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const
 
     const double norm_square = self(self.size() - 1);
     const double largest = recipe.function == KernelRecipe::Function::linear ? variation : static_cast<double>(n);
-    const double batch_weight = centring_weights(recipe, batch_rows, order.batches.size() > 1).batch;
+    const double batch_weight = centring_weights(recipe, order.batches.front().count, order.batches.size() > 1).batch;
     if (!(norm_square > batch_weight * largest * largest * 1e-24)) {
         throw NumericError("the centred Gram matrix is zero to rounding (rows at equal distances from each other): "
                            "similarity is undefined");
@@ -121,9 +124,42 @@ KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const
     }
 }
 
+KernelBlock KernelBlock::reordered(std::vector<Index> source) const {
+    KernelBlock block;
+    block.recipe = recipe;
+    block.form = form;
+    block.n = n;
+    block.p = p;
+    block.features = features;
+    block.centre_ = centre_;
+    block.source_ = std::move(source);
+    return block;
+}
+
+KernelBlock KernelBlock::permuted(const std::vector<Index>& places) const {
+    std::vector<Index> source(places.size());
+    for (std::size_t i = 0; i < places.size(); ++i) source[i] = source_[places[i]];
+    KernelBlock block = reordered(std::move(source));
+    block.form = KernelForm::streamed;
+    block.scale = scale;
+    block.exponent_ = exponent_;
+    block.squares = squares(places);
+    block.offset_ = offset_(places);
+    return block;
+}
+
+KernelBlock KernelBlock::with_rows(const std::vector<Index>& rows, const RowOrder& order, const ProbeLayout& layout) const {
+    std::vector<Index> source(order.source.size());
+    for (std::size_t i = 0; i < source.size(); ++i) source[i] = rows[order.source[i]];
+    KernelBlock block = reordered(std::move(source));
+    block.prepare(order, layout);
+    return block;
+}
+
 std::size_t KernelBlock::bytes() const {
-    return static_cast<std::size_t>(gram_.size() + row_sums.size() + windows.within.size() + windows.between.size() + squares.size() +
-                                    offset_.size()) * sizeof(double) +
+    Index numbers = gram_.size() + kept_rows.size() + self.size() + windows.within.size() + windows.between.size() + squares.size() + offset_.size();
+    for (const auto& sums : kept_sums_) numbers += sums.size();
+    return static_cast<std::size_t>(numbers) * sizeof(double) + source_.size() * sizeof(Index) +
            static_cast<std::size_t>(features.size()) * sizeof(float);
 }
 
@@ -345,18 +381,24 @@ void KernelBlock::whole(const RowOrder& order, double* out) const {
     });
 }
 
-Eigen::VectorXd KernelBlock::kept_sums(const RowOrder& order, const RowBatch& batch, int g) const {
-    Eigen::VectorXd sums = row_sums.col(g).segment(batch.begin, batch.count);
-    if (form != KernelForm::features || !recipe.unbiased) return sums;
+Eigen::VectorXd KernelBlock::kept_sums(const RowOrder& order, std::size_t batch, std::size_t run) const {
+    if (form != KernelForm::features) return kept_sums_[batch].col(static_cast<Index>(run));
+    // Beside a block that is wide enough for Gram tiles: x_i . (sum of the kept rows), and u_i + u_j over the kept j.
+    const int g = order.batches[batch].runs[run].group;
+    Eigen::VectorXd sums = Eigen::VectorXd::Zero(n);
+    RowMajorMatrix x;
     double kept = 0;
     double total = 0;
     for (Index i = 0; i < n; ++i) {
         if (order.group[i] == g) continue;
+        centred(&i, 1, x);
+        sums(i) = x.row(0).dot(kept_rows.col(g));
         kept += 1;
         total += offset_(i);
     }
+    if (!recipe.unbiased) return sums;
     for (Index i = 0; i < n; ++i) {
-        if (order.group[i] != g) sums(i) += (kept - 2) * offset_(i) + total;  // u_i + u_j over the kept j other than i
+        if (order.group[i] != g) sums(i) += (kept - 2) * offset_(i) + total - squares(i);  // the diagonal is left out
     }
     return sums;
 }
@@ -367,7 +409,6 @@ void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& l
     const bool several = order.batches.size() > 1;
     if (!several && layout.rows_per_window > 1) windows = WindowSums::zero(layout);
     const bool blocks = windows.within.size() > 0;
-    row_sums = Eigen::MatrixXd::Zero(n, groups + 1);
     self = Eigen::VectorXd::Zero(groups + 1);
     for (const auto& batch : order.batches) {
         double total = 0;
@@ -408,55 +449,34 @@ void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& l
                 }
             }
         });
+        Eigen::MatrixXd& kept_sums = kept_sums_.emplace_back(batch.count, static_cast<Index>(batch.runs.size()));
         self(groups) += centring_weights(recipe, batch.count, several).batch * total;
         for (int g = 0; g < groups; ++g) {
             const auto run = std::find_if(batch.runs.begin(), batch.runs.end(), [&](const RowRun& r) { return r.group == g; });
-            const Index kept = batch.count - (run == batch.runs.end() ? 0 : run->count);
-            if (kept < fewest_rows(recipe)) continue;
-            const CentringWeights weights = centring_weights(recipe, kept, several);
             if (run == batch.runs.end()) {
-                self(g) += weights.batch * total;
+                self(g) += centring_weights(recipe, batch.count, several).batch * total;
                 continue;
             }
-            auto sums = row_sums.col(g).segment(batch.begin, batch.count);
+            auto sums = kept_sums.col(run - batch.runs.begin());
             sums = -from_group.col(g);  // the whole row sums to 0
             sums.segment(run->begin - batch.begin, run->count).setZero();
+            const Index kept = batch.count - run->count;
+            if (kept < fewest_rows(recipe)) continue;
+            const CentringWeights weights = centring_weights(recipe, kept, several);
             const double sum = sums.sum();
             self(g) += weights.batch * (total - part(g) - weights.rows * sums.squaredNorm() + weights.total * sum * sum);
         }
     }
 }
 
-/// The same from the features: K = X X^T, diagonal left out if unbiased; row sums are x_i . (sum of kept rows).
+/// The same from the features: K = X X^T, diagonal left out if unbiased.
 void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout& layout) {
-    const int groups = order.groups();
     const Index c = layout.rows_per_window;
-    Eigen::MatrixXd kept = Eigen::MatrixXd::Zero(p, groups + 1);  // minus the sum of each group's rows: centred rows sum to 0
+    kept_rows = Eigen::MatrixXd::Zero(p, order.groups());
     RowMajorMatrix x;
     for (Index place = 0; place < n; ++place) {
         centred(&place, 1, x);
-        kept.col(order.group[place]) -= x.row(0).transpose();
-    }
-    kept.col(groups).setZero();
-    row_sums.resize(n, groups + 1);
-    Panel panel_x;
-    Panel panel_kept;
-    interleave_rows(kept.transpose(), panel_kept);
-    Eigen::MatrixXd products;
-    std::vector<Index> places(static_cast<std::size_t>(kStreamedRows));
-    for (Index begin = 0; begin < n; begin += kStreamedRows) {
-        const Index count = std::min(kStreamedRows, n - begin);
-        std::iota(places.begin(), places.end(), begin);
-        centred(places.data(), count, x);
-        interleave_rows(x, panel_x);
-        products.setZero(count, groups + 1);
-        add_product(panel_x, panel_kept, 0, p, products);
-        row_sums.middleRows(begin, count) = products;
-    }
-    row_sums.col(groups).setZero();
-    for (Index place = 0; place < n; ++place) {
-        if (recipe.unbiased) row_sums.row(place).array() -= squares(place);
-        row_sums(place, order.group[place]) = 0;
+        kept_rows.col(order.group[place]) -= x.row(0).transpose();  // centred rows sum to 0
     }
     if (!recipe.unbiased) trace = squares.sum();
     self = cross_products(*this, *this, order, true);
@@ -465,6 +485,7 @@ void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout
     windows = WindowSums::zero(layout);
     if (windows.within.size() == 0) return;
     RowMajorMatrix sum = RowMajorMatrix::Zero(c, p);
+    Panel panel_x;
     std::vector<Index> place_of(static_cast<std::size_t>(n));  // one batch: every row has a place
     for (Index place = 0; place < n; ++place) place_of[order.source[place]] = place;
     for (Index window = 0; window < layout.windows; ++window) {
@@ -525,14 +546,11 @@ std::vector<Eigen::MatrixXd> permuted_batch_products(const KernelBlocks& a, cons
         result.emplace_back(static_cast<Index>(a.size()), static_cast<Index>(b.size()));
         for (std::size_t first = 0; first < b.size(); first += kStripRows) {
             const std::size_t count = std::min<std::size_t>(kStripRows, b.size() - first);
-            std::vector<std::unique_ptr<KernelBlock>> owned;
+            std::vector<KernelBlock> owned;
+            owned.reserve(count);
+            for (std::size_t k = first; k < first + count; ++k) owned.push_back(b[k]->with_rows(rows, order, layout));
             KernelBlocks permuted;
-            for (std::size_t k = first; k < first + count; ++k) {
-                FeatureMatrix features(b[k]->features.rows(), b[k]->features.cols());
-                for (Index row = 0; row < features.rows(); ++row) features.row(row) = b[k]->features.matrix().row(rows[row]);
-                owned.push_back(std::make_unique<KernelBlock>(features, layout, b[k]->recipe));
-                permuted.push_back(owned.back().get());
-            }
+            for (const auto& block : owned) permuted.push_back(&block);
             const auto from = static_cast<Index>(first);
             const auto columns = static_cast<Index>(count);
             result.back().middleCols(from, columns) =
@@ -568,17 +586,9 @@ ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b
         result.add_note(dominance_message(blocks_b[j]->dominant, blocks_b[j]->dominant_share), -1, static_cast<Index>(j));
     }
 
-    std::vector<std::vector<Index>> places;  // of each permutation: place -> place
-    std::vector<Index> place_of(static_cast<std::size_t>(layout.rows()), -1);
-    for (Index place = 0; place < order.rows(); ++place) place_of[order.source[place]] = place;
     const bool batches = order.batches.size() > 1;
-    if (!batches) {
-        for (const auto& permutation : window_permutations(layout, options.permutations)) {
-            const auto rows = permuted_rows(layout, permutation);
-            places.emplace_back();
-            for (Index place = 0; place < order.rows(); ++place) places.back().push_back(place_of[rows[order.source[place]]]);
-        }
-    }
+    std::optional<PlacePermutations> permutations;
+    if (!batches) permutations.emplace(layout, order, options.permutations);
 
     // A pair takes the features' form if both blocks have it (their widths may differ), else Gram tiles.
     const auto from_features = [&](Index i, Index j) {
@@ -594,7 +604,7 @@ ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b
     if (from_gram.any()) {
         products = gram_products(blocks_a, blocks_b, order, deletions, from_gram, options.safe_point);
         permuted = batches ? permuted_batch_products(blocks_a, blocks_b, order, layout, options, from_gram)
-                           : permuted_gram_products(blocks_a, blocks_b, order, places, from_gram, options.safe_point);
+                           : permuted_gram_products(blocks_a, blocks_b, order, *permutations, from_gram, options.safe_point);
     }
     for (Index i = 0; i < wanted.rows(); ++i) {
         for (Index j = 0; j < wanted.cols(); ++j) {
@@ -609,7 +619,7 @@ ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b
             } else {
                 if (options.safe_point) options.safe_point();
                 inner = cross_products(x, y, order, deletions);
-                figures.permuted = permuted_cross_products(x, y, order, places);
+                figures.permuted = permuted_cross_products(x, y, order, *permutations);
             }
             const bool equal = x.content == y.content;
             figures.value = equal ? 1 : std::clamp(inner(groups), recipe.unbiased ? -1.0 : 0.0, 1.0);

@@ -64,13 +64,20 @@ public:
     const double* tiles(std::span<const RowRun> s, std::span<const RowRun> t, TileMemory& memory) const;
     /// All of G for a single batch, n x n, into `out`.
     void whole(const RowOrder& order, double* out) const;
-    /// Row sums of G over the columns that remain without group g, before scaling; rows of g are 0. One a place of `batch`.
-    Eigen::VectorXd kept_sums(const RowOrder& order, const RowBatch& batch, int g) const;
+    /// Row sums of G over the columns that remain without a run of a batch, both by number, before scaling; the run's own
+    /// rows are 0. One a place of the batch.
+    Eigen::VectorXd kept_sums(const RowOrder& order, std::size_t batch, std::size_t run) const;
+    /// G with rows and columns in another order, formed on demand: places[i] is the place whose row stands at place i.
+    /// One batch only.
+    KernelBlock permuted(const std::vector<Index>& places) const;
+    /// The features with their rows in another order (rows[i] is the row that stands at row i), centred anew: batches hold
+    /// other rows then. Throws NumericError as the constructor.
+    KernelBlock with_rows(const std::vector<Index>& rows, const RowOrder& order, const ProbeLayout& layout) const;
     /// Centred features of the rows at `places`, count x p.
     void centred(const Index* places, Index count, RowMajorMatrix& out) const;
 
     KernelRecipe recipe;
-    KernelForm form;
+    KernelForm form = KernelForm::gram;
     Id content;
     Index n = 0;
     Index p = 0;
@@ -79,9 +86,7 @@ public:
     double dominant_share = 0;    ///< linear: largest share of one row in the trace,
     Index dominant = -1;          ///< and that row's number if it rules the value
 
-    /// The same for all groups, the last column for no deletion; n x (groups + 1). KernelForm::features: of X X^T (without
-    /// its diagonal if unbiased), to which nothing is added.
-    Eigen::MatrixXd row_sums;
+    Eigen::MatrixXd kept_rows;    ///< features: sum of the centred rows that remain without each group, p x groups
     /// <G, G> without group g, last: all rows (1).
     Eigen::VectorXd self;
     WindowSums windows;           ///< of G; one row a window needs only `trace`
@@ -90,6 +95,9 @@ public:
     Features features;            ///< streamed, features, and batches: as given
 
 private:
+    KernelBlock() = default;
+    KernelBlock reordered(std::vector<Index> source) const;
+    void prepare(const RowOrder& order, const ProbeLayout& layout);
     double kernel(double product, double square_i, double square_j) const;
     double* centre_tile(const RowRun& s, const RowRun& t, const RowMajorMatrix& block, Index begin_s, Index begin_t,
                         double factor, double* out) const;
@@ -105,6 +113,8 @@ private:
     Eigen::VectorXd offset_;      ///< u_i: K_ij + u_i + u_j is (U-)centred
     Eigen::VectorXd gram_;        ///< gram: packed
     std::vector<Index> source_;   ///< place -> row
+    /// gram, streamed: see kept_sums(); a matrix a batch, its rows x its runs. A batch seldom has rows of every group.
+    std::vector<Eigen::MatrixXd> kept_sums_;
 };
 
 /// Coefficients of the centred inner product over m rows; see KernelBlock.

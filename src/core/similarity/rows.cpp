@@ -80,6 +80,23 @@ std::vector<Index> permuted_rows(const ProbeLayout& layout, const std::vector<st
     return rows;
 }
 
+PlacePermutations::PlacePermutations(const ProbeLayout& layout, const RowOrder& order, int count)
+    : order_(order), rows_per_window_(layout.rows_per_window), windows_(window_permutations(layout, count)),
+      place_of_(static_cast<std::size_t>(layout.rows())) {
+    if (order.batches.size() != 1) throw std::invalid_argument("PlacePermutations: an order of several batches");
+    for (Index place = 0; place < order.rows(); ++place) place_of_[order.source[place]] = place;
+}
+
+std::vector<Index> PlacePermutations::operator[](std::size_t k) const {
+    std::vector<Index> places;
+    places.reserve(order_.source.size());
+    for (const Index row : order_.source) {
+        const Index window = windows_[k][row / rows_per_window_];
+        places.push_back(place_of_[window * rows_per_window_ + row % rows_per_window_]);
+    }
+    return places;
+}
+
 void check_features(const Features& features, const ProbeLayout& layout) {
     if (features.rows() != layout.rows()) {
         throw std::invalid_argument("features have " + std::to_string(features.rows()) + " rows, the probe layout " +

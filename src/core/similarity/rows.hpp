@@ -63,6 +63,22 @@ std::vector<std::vector<std::int64_t>> window_permutations(const ProbeLayout& la
 /// takes place a of window permutation[w].
 std::vector<Index> permuted_rows(const ProbeLayout& layout, const std::vector<std::int64_t>& permutation);
 
+/// The same permutations by place, for an order of one batch: one at a time, since each has as many numbers as there are
+/// rows.
+class PlacePermutations {
+public:
+    PlacePermutations(const ProbeLayout& layout, const RowOrder& order, int count);
+    std::size_t count() const { return windows_.size(); }
+    /// Element i of permutation k: the place whose row stands at place i.
+    std::vector<Index> operator[](std::size_t k) const;
+
+private:
+    const RowOrder& order_;
+    Index rows_per_window_;
+    std::vector<std::vector<std::int64_t>> windows_;
+    std::vector<Index> place_of_;  ///< row -> place
+};
+
 /// Throws std::invalid_argument unless `features` has the layout's rows, NumericError unless it has columns and every
 /// value is finite.
 void check_features(const Features& features, const ProbeLayout& layout);
