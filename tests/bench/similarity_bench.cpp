@@ -6,15 +6,22 @@
 // R x n x p for the small case; default: pseudo-random), CMSWEEP_BENCH_VALUES (a file to write the R x R values to).
 #include <omp.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <memory>
+#include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
+#include "cmsweep/base/files.hpp"
 #include "cmsweep/core/similarity/metric.hpp"
 #include "core/similarity/tile_product.hpp"
 
@@ -45,13 +52,24 @@ ProbeLayout layout_of(std::int64_t n) {
 }
 
 /// Something common to all representations and as much of their own.
-void fill(FeatureMatrix& features, std::uint32_t seed) {
-    std::uint32_t common = 12345, own = seed * 2654435761U + 1;
-    for (Eigen::Index i = 0; i < features.size(); ++i) {
-        common = common * 1664525U + 1013904223U;
-        own = own * 1664525U + 1013904223U;
-        features.data()[i] = static_cast<float>((common >> 8) + (own >> 8)) / 16777216.0F - 1.0F;
+class Numbers {
+public:
+    explicit Numbers(std::uint32_t seed) : own_(seed * 2654435761U + 1) {}
+    void fill(std::span<float> numbers) {
+        for (float& number : numbers) {
+            common_ = common_ * 1664525U + 1013904223U;
+            own_ = own_ * 1664525U + 1013904223U;
+            number = static_cast<float>((common_ >> 8) + (own_ >> 8)) / 16777216.0F - 1.0F;
+        }
     }
+
+private:
+    std::uint32_t common_ = 12345;
+    std::uint32_t own_;
+};
+
+void fill(FeatureMatrix& features, std::uint32_t seed) {
+    Numbers(seed).fill({features.data(), static_cast<std::size_t>(features.size())});
 }
 
 std::vector<FeatureMatrix> representations(Eigen::Index count, Eigen::Index n, Eigen::Index p, const char* file) {
@@ -191,6 +209,58 @@ void Large(benchmark::State& state) {
     state.counters["peak_GiB"] = peak_gib();
 }
 BENCHMARK(Large)->Arg(200)->UseRealTime()->Unit(benchmark::kSecond)->Iterations(1);
+
+/// Features in a mapped file that is gone with them, as a sweep's are mapped.
+Features mapped_features(Eigen::Index n, Eigen::Index p, std::uint32_t seed) {
+    const std::filesystem::path file = std::filesystem::temp_directory_path() / ("cmsweep_bench_" + std::to_string(getpid()));
+    {
+        std::ofstream out(file, std::ios::binary);
+        std::vector<float> row(static_cast<std::size_t>(p));
+        Numbers numbers(seed);
+        for (Eigen::Index i = 0; i < n; ++i) {
+            numbers.fill(row);
+            out.write(reinterpret_cast<const char*>(row.data()), static_cast<std::streamsize>(row.size() * sizeof(float)));
+        }
+    }
+    auto mapping = std::make_shared<const MappedFile>(file);
+    std::filesystem::remove(file);
+    const auto* values = reinterpret_cast<const float*>(mapping->bytes().data());
+    return {std::move(mapping), values, n, p};
+}
+
+/// Memory of this process's own: what the system cannot drop and read again from a file.
+double own_mib() {
+    std::ifstream status("/proc/self/status");
+    for (std::string word; status >> word;) {
+        if (double kib = 0; word == "RssAnon:" && status >> kib) return kib / 1024;
+    }
+    return 0;
+}
+
+/// Two blocks of all tokens of windows of 128: preparing them and comparing them. `own_MiB`: memory of the process's own at
+/// its peak, as seen at safe points, beyond what it had before. Ends with plain values (0) or with null and interval (1).
+void Tokens(benchmark::State& state) {
+    const Eigen::Index windows = state.range(0) / 128, p = state.range(1);
+    const MetricInfo& metric = *find_metric("cka_debiased");
+    const nlohmann::json setting = nlohmann::json::object();
+    ProbeLayout layout = layout_of(windows);
+    layout.rows_per_window = 128;
+    const Features x = mapped_features(layout.rows(), p, 1);
+    const Features y = mapped_features(layout.rows(), p, 2);
+    const double before = own_mib();
+    double peak = before;
+    ComparisonOptions options{state.range(2) == 0 ? 0 : 20, state.range(2) != 0};
+    options.safe_point = [&] { peak = std::max(peak, own_mib()); };
+    for (auto _ : state) {
+        const PreparedBlocks a{metric.prepare(x, layout, setting)};
+        const PreparedBlocks b{metric.prepare(y, layout, setting)};
+        benchmark::DoNotOptimize(metric.compare(a, b, layout, setting, options, {}));
+    }
+    state.counters["own_MiB"] = peak - before;
+    state.counters["features_MiB"] = 2 * static_cast<double>(x.size()) * sizeof(float) / (1 << 20);
+}
+BENCHMARK(Tokens)->ArgsProduct({{25600, 102400, 409600}, {768}, {0, 1}})->UseRealTime()->Unit(benchmark::kSecond)->Iterations(1);
+BENCHMARK(Tokens)->Args({16384, 4096, 0})->Args({16384, 4096, 1})->UseRealTime()->Unit(benchmark::kSecond)->Iterations(1);
 
 }  // namespace
 

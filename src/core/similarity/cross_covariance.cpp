@@ -15,12 +15,13 @@ Index columns_at_once(Index p, Index matrices) { return std::max<Index>(64, kNum
 
 /// sum over places in [begin, begin + count) of x_i^T y_(place_of_y[i]), columns [column, column + width) of y.
 void add_cross_covariance(const KernelBlock& x, const KernelBlock& y, Index begin, Index count, const Index* place_of_y,
-                          Index column, Index width, Eigen::MatrixXd& sum) {
+                          Index column, Index width, Eigen::MatrixXd& sum, const std::function<void()>& safe_point) {
     std::vector<Index> places(static_cast<std::size_t>(kRows));
     RowMajorMatrix centred;
     Panel panel_x;
     Panel panel_y;
     for (Index at = begin; at < begin + count; at += kRows) {
+        if (safe_point) safe_point();
         const Index rows = std::min(kRows, begin + count - at);
         std::iota(places.begin(), places.end(), at);
         x.centred(places.data(), rows, centred);
@@ -56,7 +57,8 @@ Eigen::VectorXd weighted_by_kept_rows(const KernelBlock& x, const Eigen::VectorX
 
 }  // namespace
 
-Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order, bool deletions) {
+Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order, bool deletions,
+                               const std::function<void()>& safe_point) {
     const int groups = order.groups();
     const RowBatch& batch = order.batches.front();
     std::vector<Index> places(static_cast<std::size_t>(order.rows()));
@@ -71,7 +73,7 @@ Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const
         Eigen::MatrixXd total = Eigen::MatrixXd::Zero(x.p, columns);
         for (const auto& run : batch.runs) {
             part[run.group] = Eigen::MatrixXd::Zero(x.p, columns);
-            add_cross_covariance(x, y, run.begin, run.count, places.data(), column, columns, part[run.group]);
+            add_cross_covariance(x, y, run.begin, run.count, places.data(), column, columns, part[run.group], safe_point);
             total += part[run.group];
             if (!deletions) part[run.group].resize(0, 0);
         }
@@ -117,7 +119,8 @@ Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const
 }
 
 std::vector<double> permuted_cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order,
-                                            const PlacePermutations& permutations) {
+                                            const PlacePermutations& permutations,
+                                            const std::function<void()>& safe_point) {
     const Index width = columns_at_once(x.p, 1);
     const Index n = order.rows();
     const CentringWeights weights = centring_weights(x.recipe, n, false);
@@ -128,7 +131,7 @@ std::vector<double> permuted_cross_products(const KernelBlock& x, const KernelBl
         for (Index column = 0; column < y.p; column += width) {
             const Index columns = std::min(width, y.p - column);
             Eigen::MatrixXd total = Eigen::MatrixXd::Zero(x.p, columns);
-            add_cross_covariance(x, y, 0, n, permuted.data(), column, columns, total);
+            add_cross_covariance(x, y, 0, n, permuted.data(), column, columns, total, safe_point);
             value += total.squaredNorm();
         }
         if (x.recipe.unbiased) {

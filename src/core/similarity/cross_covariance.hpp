@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include <Eigen/Core>
@@ -10,10 +11,12 @@ namespace cmsweep {
 
 /// Centred inner products of two linear-kernel blocks from p x p cross-covariances, as gram_products() gives them:
 /// without each group if `deletions` (else 0), and last over all rows. Nothing of size n x n is formed.
-Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order, bool deletions);
+Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order, bool deletions,
+                               const std::function<void()>& safe_point);
 
 /// The same over all rows with y's rows permuted.
 std::vector<double> permuted_cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order,
-                                            const PlacePermutations& permutations);
+                                            const PlacePermutations& permutations,
+                                            const std::function<void()>& safe_point);
 
 }  // namespace cmsweep

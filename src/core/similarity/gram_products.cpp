@@ -98,23 +98,6 @@ bool streamed(const KernelBlocks& a, const KernelBlocks& b) {
     return std::any_of(a.begin(), a.end(), formed) || std::any_of(b.begin(), b.end(), formed);
 }
 
-/// Inner products with b's rows permuted where no Gram matrix is kept.
-std::vector<Eigen::MatrixXd> formed_anew(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                         const PlacePermutations& permutations, const EntryMask& wanted,
-                                         const std::function<void()>& safe_point) {
-    std::vector<Eigen::MatrixXd> result;
-    for (std::size_t k = 0; k < permutations.count(); ++k) {
-        const std::vector<Index> places = permutations[k];
-        std::vector<KernelBlock> owned;
-        owned.reserve(b.size());
-        for (const auto* block : b) owned.push_back(block->permuted(places));
-        KernelBlocks permuted;
-        for (const auto& block : owned) permuted.push_back(&block);
-        result.push_back(gram_products(a, permuted, order, false, wanted, safe_point).back());
-    }
-    return result;
-}
-
 }  // namespace
 
 std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
@@ -221,13 +204,12 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
 }
 
 std::vector<Eigen::MatrixXd> permuted_gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                                    const PlacePermutations& permuted_places, const EntryMask& wanted,
+                                                    const PlacePermutations& all, const EntryMask& wanted,
                                                     const std::function<void()>& safe_point) {
     const Index n = order.rows();
-    if (static_cast<std::size_t>(n * n) * sizeof(double) > kPermutedBytes) return formed_anew(a, b, order, permuted_places, wanted, safe_point);
     const auto& segments = order.batches.front().segments;
     std::vector<std::vector<Index>> places;
-    for (std::size_t k = 0; k < permuted_places.count(); ++k) places.push_back(permuted_places[k]);
+    for (std::size_t k = 0; k < all.count(); ++k) places.push_back(all[k]);
     std::vector<Eigen::MatrixXd> result(places.size(), Eigen::MatrixXd::Zero(wanted.rows(), wanted.cols()));
     if (places.empty()) return result;
     const std::size_t at_once = std::clamp<std::size_t>(kPermutedBytes / (static_cast<std::size_t>(n * n) * sizeof(double)), 1, kStripRows);

@@ -17,8 +17,8 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
                                            bool deletions, const EntryMask& wanted,
                                            const std::function<void()>& safe_point);
 
-/// Inner products with b's rows permuted, one matrix a permutation. Where a whole Gram matrix of b fits into memory it is
-/// formed once and read in each permutation's order; above that (n of about 10,000) each permutation's tiles are formed.
+/// Inner products with b's rows permuted, one matrix a permutation. One batch only. G is never recomputed: a permutation
+/// only changes the order in which it is read; so at least one of b's whole Gram matrices is held, n x n.
 std::vector<Eigen::MatrixXd> permuted_gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
                                                     const PlacePermutations& permutations, const EntryMask& wanted,
                                                     const std::function<void()>& safe_point);

@@ -18,6 +18,7 @@ namespace {
 
 constexpr Index kKeptRows = 1024;         // Gram matrices up to kKeptRows^2 numbers stay in memory
 constexpr Index kGramToFeatures = 8;      // Gram form up to n = 8 p
+constexpr Index kMostGramRows = 16384;
 constexpr Index kMostRbfRows = 8192;      // the median runs over all n (n - 1) / 2 distances
 constexpr Index kStreamedRows = 128;      // rows of a product when tiles are formed on demand
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
@@ -32,17 +33,16 @@ void row_products(const Panel& x, Index i, const Panel& y, Index j, Index p, Row
     out.block(i, j, rows, columns) = product.topLeftCorner(rows, columns);
 }
 
+bool in_batches(const KernelRecipe& recipe, Index rows) { return recipe.batch_rows > 0 && recipe.batch_rows < rows; }
+
 }  // namespace
 
 KernelForm kernel_form(Index n, Index p, const KernelRecipe& recipe) {
     if (recipe.form) return *recipe.form;
-    const Index batch = recipe.batch_rows > 0 ? std::min(recipe.batch_rows, n) : n;
-    if (n * batch <= kKeptRows * kKeptRows) {
-        const bool products = recipe.function == KernelRecipe::Function::rbf || recipe.batch_rows > 0;
-        if (products || n <= kGramToFeatures * p) return KernelForm::gram;
-    }
-    if (recipe.function == KernelRecipe::Function::rbf || recipe.batch_rows > 0) return KernelForm::streamed;
-    return n <= kGramToFeatures * p ? KernelForm::streamed : KernelForm::features;
+    const bool batches = in_batches(recipe, n);
+    const Index most = std::min(kGramToFeatures * p, kMostGramRows);
+    if (recipe.function == KernelRecipe::Function::linear && !batches && n > most) return KernelForm::features;
+    return n * (batches ? recipe.batch_rows : n) <= kKeptRows * kKeptRows ? KernelForm::gram : KernelForm::streamed;
 }
 
 Index fewest_rows(const KernelRecipe& recipe) { return recipe.unbiased ? 4 : 2; }
@@ -60,7 +60,8 @@ KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const
     const RowOrder order(layout, recipe.batch_rows);
     n = order.rows();
     p = input.cols();
-    form = kernel_form(n, p, recipe);
+    batched = in_batches(recipe, layout.rows());
+    form = kernel_form(layout.rows(), p, recipe);
     const Index batch_rows = order.batches.front().count;
     if (batch_rows < fewest_rows(recipe)) {
         throw NumericError("n = " + std::to_string(batch_rows) + " rows: " +
@@ -120,38 +121,21 @@ void KernelBlock::prepare(const RowOrder& order, const ProbeLayout& layout) {
     gram_ *= scale;
     if (form == KernelForm::gram) {
         squares.resize(0);
-        if (order.batches.size() == 1) features = {};
+        if (!batched) features = {};
     }
 }
 
-KernelBlock KernelBlock::reordered(std::vector<Index> source) const {
+KernelBlock KernelBlock::with_rows(const std::vector<Index>& rows, const RowOrder& order, const ProbeLayout& layout) const {
     KernelBlock block;
     block.recipe = recipe;
     block.form = form;
     block.n = n;
     block.p = p;
+    block.batched = batched;
     block.features = features;
     block.centre_ = centre_;
-    block.source_ = std::move(source);
-    return block;
-}
-
-KernelBlock KernelBlock::permuted(const std::vector<Index>& places) const {
-    std::vector<Index> source(places.size());
-    for (std::size_t i = 0; i < places.size(); ++i) source[i] = source_[places[i]];
-    KernelBlock block = reordered(std::move(source));
-    block.form = KernelForm::streamed;
-    block.scale = scale;
-    block.exponent_ = exponent_;
-    block.squares = squares(places);
-    block.offset_ = offset_(places);
-    return block;
-}
-
-KernelBlock KernelBlock::with_rows(const std::vector<Index>& rows, const RowOrder& order, const ProbeLayout& layout) const {
-    std::vector<Index> source(order.source.size());
-    for (std::size_t i = 0; i < source.size(); ++i) source[i] = rows[order.source[i]];
-    KernelBlock block = reordered(std::move(source));
+    block.source_.resize(order.source.size());
+    for (std::size_t i = 0; i < block.source_.size(); ++i) block.source_[i] = rows[order.source[i]];
     block.prepare(order, layout);
     return block;
 }
@@ -479,7 +463,7 @@ void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout
         kept_rows.col(order.group[place]) -= x.row(0).transpose();  // centred rows sum to 0
     }
     if (!recipe.unbiased) trace = squares.sum();
-    self = cross_products(*this, *this, order, true);
+    self = cross_products(*this, *this, order, true, {});
 
     if (c == 1) return;
     windows = WindowSums::zero(layout);
@@ -529,9 +513,7 @@ KernelBlocks kernel_blocks(const PreparedBlocks& blocks) {
 
 /// Exact mean over permutations of whole windows; NaN where there is no formula.
 double null_mean(const KernelBlock& a, const KernelBlock& b, const ProbeLayout& layout) {
-    if (a.recipe.batch_rows > 0 && a.n > a.recipe.batch_rows) {
-        return layout.rows_per_window == 1 ? 0 : kNan;  // U-centred within each batch, whatever rows it holds
-    }
+    if (a.batched) return layout.rows_per_window == 1 ? 0 : kNan;  // U-centred within each batch, whatever rows it holds
     if (layout.windows < 2) return kNan;
     if (layout.rows_per_window == 1) return a.recipe.unbiased ? 0 : a.trace * b.trace / static_cast<double>(layout.windows - 1);
     return mean_over_permutations(a.windows, b.windows, layout);
@@ -586,9 +568,9 @@ ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b
         result.add_note(dominance_message(blocks_b[j]->dominant, blocks_b[j]->dominant_share), -1, static_cast<Index>(j));
     }
 
-    const bool batches = order.batches.size() > 1;
+    const bool batched = blocks_a.front()->batched;
     std::optional<PlacePermutations> permutations;
-    if (!batches) permutations.emplace(layout, order, options.permutations);
+    if (!batched) permutations.emplace(layout, order, options.permutations);
 
     // A pair takes the features' form if both blocks have it (their widths may differ), else Gram tiles.
     const auto from_features = [&](Index i, Index j) {
@@ -603,7 +585,7 @@ ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b
     std::vector<Eigen::MatrixXd> permuted;
     if (from_gram.any()) {
         products = gram_products(blocks_a, blocks_b, order, deletions, from_gram, options.safe_point);
-        permuted = batches ? permuted_batch_products(blocks_a, blocks_b, order, layout, options, from_gram)
+        permuted = batched ? permuted_batch_products(blocks_a, blocks_b, order, layout, options, from_gram)
                            : permuted_gram_products(blocks_a, blocks_b, order, *permutations, from_gram, options.safe_point);
     }
     for (Index i = 0; i < wanted.rows(); ++i) {
@@ -617,9 +599,8 @@ ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b
                 for (int g = deletions ? 0 : groups; g <= groups; ++g) inner(g) = products[static_cast<std::size_t>(g)](i, j);
                 for (const auto& matrix : permuted) figures.permuted.push_back(matrix(i, j));
             } else {
-                if (options.safe_point) options.safe_point();
-                inner = cross_products(x, y, order, deletions);
-                figures.permuted = permuted_cross_products(x, y, order, *permutations);
+                inner = cross_products(x, y, order, deletions, options.safe_point);
+                figures.permuted = permuted_cross_products(x, y, order, *permutations, options.safe_point);
             }
             const bool equal = x.content == y.content;
             figures.value = equal ? 1 : std::clamp(inner(groups), recipe.unbiased ? -1.0 : 0.0, 1.0);

@@ -31,8 +31,9 @@ struct KernelRecipe {
     std::optional<KernelForm> form;  ///< for tests; else kernel_form() decides
 };
 
-/// Depends on n, p and the recipe only. Gram matrices up to n = 8 p: beyond, a pair's cross-covariance needs no n x n
-/// memory and the Gram matrices themselves would cost n^2 p. They are kept up to n = 1024 (4 MiB each).
+/// For n rows in the probe; depends on n, p and the recipe only. Gram matrices up to n = 8 p: beyond, the Gram matrices themselves would cost more,
+/// n^2 p, than a pair's cross-covariance. And up to n = 16384, where one of them is 2 GiB, since one is held whole while
+/// windows are permuted: so memory does not grow with n. All are kept up to n = 1024 (4 MiB each).
 KernelForm kernel_form(Index n, Index p, const KernelRecipe& recipe);
 
 /// Memory that is used again from tile to tile: to ask for a megabyte anew each time costs more than a third of the time.
@@ -67,11 +68,8 @@ public:
     /// Row sums of G over the columns that remain without a run of a batch, both by number, before scaling; the run's own
     /// rows are 0. One a place of the batch.
     Eigen::VectorXd kept_sums(const RowOrder& order, std::size_t batch, std::size_t run) const;
-    /// G with rows and columns in another order, formed on demand: places[i] is the place whose row stands at place i.
-    /// One batch only.
-    KernelBlock permuted(const std::vector<Index>& places) const;
-    /// The features with their rows in another order (rows[i] is the row that stands at row i), centred anew: batches hold
-    /// other rows then. Throws NumericError as the constructor.
+    /// The features with their rows in another order (rows[i] is the row that stands at row i), if batched. Throws
+    /// NumericError as the constructor.
     KernelBlock with_rows(const std::vector<Index>& rows, const RowOrder& order, const ProbeLayout& layout) const;
     /// Centred features of the rows at `places`, count x p.
     void centred(const Index* places, Index count, RowMajorMatrix& out) const;
@@ -79,8 +77,10 @@ public:
     KernelRecipe recipe;
     KernelForm form = KernelForm::gram;
     Id content;
-    Index n = 0;
+    Index n = 0;                  ///< rows that take part
     Index p = 0;
+    /// Centred by batches, or rows are left over: under a permutation other rows meet in a batch.
+    bool batched = false;
     double scale = 1;             ///< G = scale x the centred kernel matrix
     double trace = 0;             ///< of G
     double dominant_share = 0;    ///< linear: largest share of one row in the trace,
@@ -92,11 +92,10 @@ public:
     WindowSums windows;           ///< of G; one row a window needs only `trace`
 
     Eigen::VectorXd squares;      ///< streamed, features: squared norms of the centred rows, by place
-    Features features;            ///< streamed, features, and batches: as given
+    Features features;            ///< streamed, features, and if batched: as given
 
 private:
     KernelBlock() = default;
-    KernelBlock reordered(std::vector<Index> source) const;
     void prepare(const RowOrder& order, const ProbeLayout& layout);
     double kernel(double product, double square_i, double square_j) const;
     double* centre_tile(const RowRun& s, const RowRun& t, const RowMajorMatrix& block, Index begin_s, Index begin_t,

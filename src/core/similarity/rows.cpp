@@ -83,7 +83,9 @@ std::vector<Index> permuted_rows(const ProbeLayout& layout, const std::vector<st
 PlacePermutations::PlacePermutations(const ProbeLayout& layout, const RowOrder& order, int count)
     : order_(order), rows_per_window_(layout.rows_per_window), windows_(window_permutations(layout, count)),
       place_of_(static_cast<std::size_t>(layout.rows())) {
-    if (order.batches.size() != 1) throw std::invalid_argument("PlacePermutations: an order of several batches");
+    if (order.batches.size() != 1 || order.rows() != layout.rows()) {
+        throw std::invalid_argument("PlacePermutations: the order is not one batch of all rows");
+    }
     for (Index place = 0; place < order.rows(); ++place) place_of_[order.source[place]] = place;
 }
 

@@ -63,7 +63,7 @@ std::vector<std::vector<std::int64_t>> window_permutations(const ProbeLayout& la
 /// takes place a of window permutation[w].
 std::vector<Index> permuted_rows(const ProbeLayout& layout, const std::vector<std::int64_t>& permutation);
 
-/// The same permutations by place, for an order of one batch: one at a time, since each has as many numbers as there are
+/// The same permutations by place, for an order of all rows in one batch: one at a time, since each has as many numbers as there are
 /// rows.
 class PlacePermutations {
 public:

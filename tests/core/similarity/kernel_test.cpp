@@ -54,10 +54,17 @@ TEST(KernelForm, DependsOnRowsAndFeaturesOnly) {
     EXPECT_EQ(kernel_form(4096, 768, {}), KernelForm::streamed);
     EXPECT_EQ(kernel_form(8 * 768 + 1, 768, {}), KernelForm::features);
     EXPECT_EQ(kernel_form(256, 16, {}), KernelForm::features);
+    EXPECT_EQ(kernel_form(16384, 4096, {}), KernelForm::streamed);
+    EXPECT_EQ(kernel_form(16385, 4096, {}), KernelForm::features);
     KernelRecipe rbf;
     rbf.function = KernelRecipe::Function::rbf;
     EXPECT_EQ(kernel_form(256, 16, rbf), KernelForm::gram);
     EXPECT_EQ(kernel_form(5000, 16, rbf), KernelForm::streamed);
+    KernelRecipe batches;
+    batches.batch_rows = 256;
+    EXPECT_EQ(kernel_form(256, 16, batches), KernelForm::features);
+    EXPECT_EQ(kernel_form(4096, 16, batches), KernelForm::gram);
+    EXPECT_EQ(kernel_form(100000, 16, batches), KernelForm::streamed);
 }
 
 class KernelFormsAgree : public testing::TestWithParam<std::tuple<bool, int>> {};
@@ -199,6 +206,25 @@ TEST(KernelNull, EqualsPermutingTheWindowsAndStartingAgain) {
         }
         const ComparisonResult result = compare_with(linear(unbiased), {x}, {y}, layout, {39, false});
         EXPECT_NEAR(result.null_p95(0, 0), null_quantile_95(values), 1e-12);
+    }
+}
+
+TEST(KernelNull, OfBatchesEqualsPermutingTheWindowsAndStartingAgain) {
+    // Windows of 2 cross from batch to batch; 60 rows are two batches of 25 and 10 that are left over, or 45 and 15.
+    const ProbeLayout layout = layout_of(30, 2, 3);
+    const FeatureMatrix x = golden_features(8, 60, 12);
+    const FeatureMatrix y = golden_related(x, 9, 10);
+    for (const Index batch_rows : {25, 45}) {
+        KernelRecipe recipe = linear(true);
+        recipe.batch_rows = batch_rows;
+        std::vector<double> values;
+        for (const auto& permutation : window_permutations(layout, 39)) {
+            const FeatureMatrix permuted = rows_of(y, permuted_rows(layout, permutation));
+            values.push_back(compare_with(recipe, {x}, {permuted}, layout, {0, false}).value(0, 0));
+        }
+        const ComparisonResult result = compare_with(recipe, {x}, {y}, layout, {39, false});
+        EXPECT_NEAR(result.null_p95(0, 0), null_quantile_95(values), 1e-12);
+        EXPECT_NEAR(result.null_mean(0, 0), std::accumulate(values.begin(), values.end(), 0.0) / 39, 1e-12);
     }
 }
 
