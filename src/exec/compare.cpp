@@ -56,7 +56,7 @@ void Executor::compare(const Task& task, TaskContext& context) {
             const auto count = static_cast<Eigen::Index>(of.representations.size());
             const Eigen::Index representation = cross ? place / blocks : place % count;
             return prepared(metric, setting, of.representations[static_cast<std::size_t>(representation)], site,
-                            cross ? place % blocks : place / count, layout);
+                            cross ? place % blocks : place / count, layout, options.safe_point);
         };
     };
 

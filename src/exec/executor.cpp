@@ -91,9 +91,10 @@ ProbeLayout Executor::probe_layout(const nlohmann::json& probe) {
 }
 
 std::shared_ptr<const PreparedBlock> Executor::prepared(const MetricInfo& metric, const nlohmann::json& setting, const Id& asset,
-                                                        const std::string& site, std::int64_t block, const ProbeLayout& layout) {
+                                                        const std::string& site, std::int64_t block, const ProbeLayout& layout,
+                                                        const SafePoint& safe_point) {
     return prepared_.get(metric.name + canonical_json(setting) + site + std::to_string(block) + asset.hex(), [&] {
-        auto prepared = metric.prepare(load_features(job_.features_file(asset), site, block), layout, setting);
+        auto prepared = metric.prepare(load_features(job_.features_file(asset), site, block), layout, setting, safe_point);
         const std::size_t bytes = prepared->bytes();
         return std::pair{std::move(prepared), bytes};
     });

@@ -86,7 +86,8 @@ private:
     ProbeLayout probe_layout(const nlohmann::json& probe);
     /// One block of a representation in a metric's own form. Throws NumericError where the metric is not defined for it.
     std::shared_ptr<const PreparedBlock> prepared(const MetricInfo& metric, const nlohmann::json& setting, const Id& asset,
-                                                  const std::string& site, std::int64_t block, const ProbeLayout& layout);
+                                                  const std::string& site, std::int64_t block, const ProbeLayout& layout,
+                                                  const SafePoint& safe_point);
 
     Job job_;
     torch::Device device_;

@@ -100,11 +100,11 @@ void Executor::merge(const Task& task, TaskContext& context) {
         const auto block_count = static_cast<Eigen::Index>(blocks_of_own.size());
         const EntryMask same = EntryMask::NullaryExpr(block_count, block_count, [](Eigen::Index i, Eigen::Index j) { return i == j; });
         const BlockSource merged = [&](Eigen::Index block) {
-            return metric.prepare(blocks_of_own[static_cast<std::size_t>(block)], layout, setting);
+            return metric.prepare(blocks_of_own[static_cast<std::size_t>(block)], layout, setting, input.safe_point);
         };
         std::string missing;
         const auto diagonal = [&](const Id& other, std::vector<double>& out) {
-            const BlockSource theirs = [&](Eigen::Index block) { return prepared(metric, setting, other, site, block, layout); };
+            const BlockSource theirs = [&](Eigen::Index block) { return prepared(metric, setting, other, site, block, layout, input.safe_point); };
             const auto result =
                 compare_in_tiles(metric, block_count, merged, block_count, theirs, layout, setting, options, same, kTileBytes);
             for (Eigen::Index i = 0; i < block_count; ++i) out.push_back(result.value(i, i));

@@ -102,7 +102,7 @@ const Small& small() {
 
 PreparedBlocks prepare(const Small& data) {
     PreparedBlocks blocks;
-    for (const auto& features : data.features) blocks.push_back(data.metric.prepare(features, data.layout, data.setting));
+    for (const auto& features : data.features) blocks.push_back(data.metric.prepare(features, data.layout, data.setting, {}));
     return blocks;
 }
 
@@ -202,7 +202,7 @@ void Large(benchmark::State& state) {
         FeatureMatrix features(n, p);
         for (Eigen::Index r = 0; r < count; ++r) {
             fill(features, static_cast<std::uint32_t>(r));
-            blocks.push_back(metric.prepare(features, layout, setting));
+            blocks.push_back(metric.prepare(features, layout, setting, {}));
         }
         benchmark::DoNotOptimize(metric.compare(blocks, blocks, layout, setting, {0, true}, upper(count)));
     }
@@ -252,8 +252,8 @@ void Tokens(benchmark::State& state) {
     ComparisonOptions options{state.range(2) == 0 ? 0 : 20, state.range(2) != 0};
     options.safe_point = [&] { peak = std::max(peak, own_mib()); };
     for (auto _ : state) {
-        const PreparedBlocks a{metric.prepare(x, layout, setting)};
-        const PreparedBlocks b{metric.prepare(y, layout, setting)};
+        const PreparedBlocks a{metric.prepare(x, layout, setting, options.safe_point)};
+        const PreparedBlocks b{metric.prepare(y, layout, setting, options.safe_point)};
         benchmark::DoNotOptimize(metric.compare(a, b, layout, setting, options, {}));
     }
     state.counters["own_MiB"] = peak - before;

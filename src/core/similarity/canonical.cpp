@@ -52,7 +52,7 @@ ThinSvd thin_svd(const Eigen::MatrixXd& x) {
 
 }  // namespace
 
-CanonicalBlock::CanonicalBlock(const Features& features, const ProbeLayout& layout, double variance) {
+CanonicalBlock::CanonicalBlock(const Features& features, const ProbeLayout& layout, double variance, const SafePoint& safe_point) {
     check_features(features, layout);
     content = features_id(features);
     n = features.rows();
@@ -79,6 +79,7 @@ CanonicalBlock::CanonicalBlock(const Features& features, const ProbeLayout& layo
     const RowOrder order(layout);
     if (order.groups() < 2) return;
     for (int g = 0; g < order.groups(); ++g) {
+        if (safe_point) safe_point();
         const Eigen::MatrixXd kept = rows_at(basis, rows_without(order, g));
         const Eigen::VectorXd sum = kept.colwise().sum().transpose();
         Eigen::MatrixXd gram(k, k);
@@ -110,8 +111,8 @@ ParameterSpec variance_parameter(double default_value) {
 }
 
 std::shared_ptr<const PreparedBlock> prepare_canonical(const Features& features, const ProbeLayout& layout,
-                                                       const nlohmann::json& setting) {
-    return std::make_shared<const CanonicalBlock>(features, layout, setting.at("variance").get<double>());
+                                                       const nlohmann::json& setting, const SafePoint& safe_point) {
+    return std::make_shared<const CanonicalBlock>(features, layout, setting.at("variance").get<double>(), safe_point);
 }
 
 ComparisonResult compare_canonical(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,

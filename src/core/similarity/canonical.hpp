@@ -16,7 +16,7 @@ namespace cmsweep {
 /// 2017; the total must not be that of the kept ones, nor of unsquared values), at most the numerical rank of float32
 /// data: singular values above max(n, p) 2^-23 times the largest.
 struct CanonicalBlock : PairBlock {
-    CanonicalBlock(const Features& features, const ProbeLayout& layout, double variance);
+    CanonicalBlock(const Features& features, const ProbeLayout& layout, double variance, const SafePoint& safe_point);
     std::size_t bytes() const override;
 
     Index n = 0;
@@ -34,7 +34,7 @@ using CanonicalValue = std::function<double(const Eigen::MatrixXd& correlation, 
 /// directions of all rows and whiten them anew without each group. An entry is NaN with a message unless n exceeds the
 /// two kept dimensions together: below that some correlations are 1 whatever the data.
 std::shared_ptr<const PreparedBlock> prepare_canonical(const Features& features, const ProbeLayout& layout,
-                                                       const nlohmann::json& setting);
+                                                       const nlohmann::json& setting, const SafePoint& safe_point);
 ComparisonResult compare_canonical(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
                                    const ComparisonOptions& options, const EntryMask& wanted, const CanonicalValue& value,
                                    bool exact_null);

@@ -5,10 +5,10 @@ namespace cmsweep {
 namespace {
 
 std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
-                                             const nlohmann::json&) {
+                                             const nlohmann::json&, const SafePoint& safe_point) {
     KernelRecipe recipe;
     recipe.unbiased = true;
-    return prepare_kernel(features, layout, recipe);
+    return prepare_kernel(features, layout, recipe, safe_point);
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,

@@ -5,8 +5,8 @@ namespace cmsweep {
 namespace {
 
 std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
-                                             const nlohmann::json&) {
-    return prepare_kernel(features, layout, KernelRecipe{});
+                                             const nlohmann::json&, const SafePoint& safe_point) {
+    return prepare_kernel(features, layout, KernelRecipe{}, safe_point);
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,

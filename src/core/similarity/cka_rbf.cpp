@@ -7,11 +7,11 @@ namespace cmsweep {
 namespace {
 
 std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
-                                             const nlohmann::json& setting) {
+                                             const nlohmann::json& setting, const SafePoint& safe_point) {
     KernelRecipe recipe;
     recipe.function = KernelRecipe::Function::rbf;
     recipe.bandwidth = setting.at("f").get<double>();
-    return prepare_kernel(features, layout, recipe);
+    return prepare_kernel(features, layout, recipe, safe_point);
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,

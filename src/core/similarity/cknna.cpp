@@ -54,8 +54,8 @@ double masked_hsic(const NeighbourLists& x, const NeighbourLists& y) {
 }
 
 struct AlignmentBlock : NeighbourBlock {
-    AlignmentBlock(const Features& features, const ProbeLayout& layout, Index neighbours)
-        : NeighbourBlock(features, layout, neighbours), lists(all()) {
+    AlignmentBlock(const Features& features, const ProbeLayout& layout, Index neighbours, const SafePoint& safe_point)
+        : NeighbourBlock(features, layout, neighbours, safe_point), lists(all()) {
         if (n < 4) throw NumericError("n = " + std::to_string(n) + " rows: cknna is an unbiased form and needs at least 4");
         const RowOrder order(layout);
         for (int g = 0; order.groups() > 1 && g < order.groups(); ++g) {
@@ -97,8 +97,8 @@ EntryFigures figures(const AlignmentBlock& x, const AlignmentBlock& y, const Pai
 }
 
 std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
-                                             const nlohmann::json& setting) {
-    return std::make_shared<const AlignmentBlock>(features, layout, setting.at("k").get<Index>());
+                                             const nlohmann::json& setting, const SafePoint& safe_point) {
+    return std::make_shared<const AlignmentBlock>(features, layout, setting.at("k").get<Index>(), safe_point);
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,

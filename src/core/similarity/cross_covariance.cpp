@@ -15,7 +15,7 @@ Index columns_at_once(Index p, Index matrices) { return std::max<Index>(64, kNum
 
 /// sum over places in [begin, begin + count) of x_i^T y_(place_of_y[i]), columns [column, column + width) of y.
 void add_cross_covariance(const KernelBlock& x, const KernelBlock& y, Index begin, Index count, const Index* place_of_y,
-                          Index column, Index width, Eigen::MatrixXd& sum, const std::function<void()>& safe_point) {
+                          Index column, Index width, Eigen::MatrixXd& sum, const SafePoint& safe_point) {
     std::vector<Index> places(static_cast<std::size_t>(kRows));
     RowMajorMatrix centred;
     Panel panel_x;
@@ -58,7 +58,7 @@ Eigen::VectorXd weighted_by_kept_rows(const KernelBlock& x, const Eigen::VectorX
 }  // namespace
 
 Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order, bool deletions,
-                               const std::function<void()>& safe_point) {
+                               const SafePoint& safe_point) {
     const int groups = order.groups();
     const RowBatch& batch = order.batches.front();
     std::vector<Index> places(static_cast<std::size_t>(order.rows()));
@@ -120,7 +120,7 @@ Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const
 
 std::vector<double> permuted_cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order,
                                             const PlacePermutations& permutations,
-                                            const std::function<void()>& safe_point) {
+                                            const SafePoint& safe_point) {
     const Index width = columns_at_once(x.p, 1);
     const Index n = order.rows();
     const CentringWeights weights = centring_weights(x.recipe, n, false);

@@ -102,7 +102,7 @@ bool streamed(const KernelBlocks& a, const KernelBlocks& b) {
 
 std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
                                            bool deletions, const EntryMask& wanted,
-                                           const std::function<void()>& safe_point) {
+                                           const SafePoint& safe_point) {
     const WantedStrips strips(wanted);
     const bool same_blocks = a == b;
     const int groups = order.groups();
@@ -205,7 +205,7 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
 
 std::vector<Eigen::MatrixXd> permuted_gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
                                                     const PlacePermutations& all, const EntryMask& wanted,
-                                                    const std::function<void()>& safe_point) {
+                                                    const SafePoint& safe_point) {
     const Index n = order.rows();
     const auto& segments = order.batches.front().segments;
     std::vector<std::vector<Index>> places;

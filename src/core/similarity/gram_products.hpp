@@ -15,12 +15,12 @@ using KernelBlocks = std::vector<const KernelBlock*>;
 /// those that hold a wanted one; the others stay 0. An entry's bits depend on its two blocks and the order only.
 std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
                                            bool deletions, const EntryMask& wanted,
-                                           const std::function<void()>& safe_point);
+                                           const SafePoint& safe_point);
 
 /// Inner products with b's rows permuted, one matrix a permutation. One batch only. G is never recomputed: a permutation
 /// only changes the order in which it is read; so at least one of b's whole Gram matrices is held, n x n.
 std::vector<Eigen::MatrixXd> permuted_gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
                                                     const PlacePermutations& permutations, const EntryMask& wanted,
-                                                    const std::function<void()>& safe_point);
+                                                    const SafePoint& safe_point);
 
 }  // namespace cmsweep

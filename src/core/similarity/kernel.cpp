@@ -54,7 +54,8 @@ CentringWeights centring_weights(const KernelRecipe& recipe, Index m, bool sever
     return {2 / rows, 1 / (rows * rows), batch};
 }
 
-KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const KernelRecipe& block_recipe)
+KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const KernelRecipe& block_recipe,
+                         const SafePoint& safe_point)
     : recipe(block_recipe) {
     check_features(input, layout);
     const RowOrder order(layout, recipe.batch_rows);
@@ -76,13 +77,14 @@ KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const
     features = input;
     source_ = order.source;
     centre_ = column_centre(features);
-    prepare(order, layout);
+    prepare(order, layout, safe_point);
 }
 
-void KernelBlock::prepare(const RowOrder& order, const ProbeLayout& layout) {
+void KernelBlock::prepare(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point) {
     squares.resize(n);
     RowMajorMatrix one(1, p);
     for (Index place = 0; place < n; ++place) {
+        if (safe_point && place % kStreamedRows == 0) safe_point();
         centred(&place, 1, one);
         squares(place) = one.row(0).squaredNorm();
     }
@@ -95,14 +97,14 @@ void KernelBlock::prepare(const RowOrder& order, const ProbeLayout& layout) {
         const Index place = dominant_row(squares, &dominant_share);
         if (place >= 0) dominant = source_[place];
     } else {
-        choose_bandwidth(order);
+        choose_bandwidth(order, safe_point);
     }
-    choose_offsets(order);
+    choose_offsets(order, safe_point);
     if (form == KernelForm::features) {
-        figures_from_features(order, layout);
+        figures_from_features(order, layout, safe_point);
     } else {
         if (form == KernelForm::gram) fill_gram(order);
-        figures_from_tiles(order, layout);
+        figures_from_tiles(order, layout, safe_point);
     }
 
     const double norm_square = self(self.size() - 1);
@@ -125,7 +127,8 @@ void KernelBlock::prepare(const RowOrder& order, const ProbeLayout& layout) {
     }
 }
 
-KernelBlock KernelBlock::with_rows(const std::vector<Index>& rows, const RowOrder& order, const ProbeLayout& layout) const {
+KernelBlock KernelBlock::with_rows(const std::vector<Index>& rows, const RowOrder& order, const ProbeLayout& layout,
+                                   const SafePoint& safe_point) const {
     KernelBlock block;
     block.recipe = recipe;
     block.form = form;
@@ -136,7 +139,7 @@ KernelBlock KernelBlock::with_rows(const std::vector<Index>& rows, const RowOrde
     block.centre_ = centre_;
     block.source_.resize(order.source.size());
     for (std::size_t i = 0; i < block.source_.size(); ++i) block.source_[i] = rows[order.source[i]];
-    block.prepare(order, layout);
+    block.prepare(order, layout, safe_point);
     return block;
 }
 
@@ -174,12 +177,13 @@ void KernelBlock::products(Index begin_s, Index count_s, Index begin_t, Index co
 
 /// Calls f(row, column, product) for every two different places row < column of a batch.
 template <typename Products, typename Use>
-void each_pair(const RowBatch& batch, Products products, Use use) {
+void each_pair(const RowBatch& batch, const SafePoint& safe_point, Products products, Use use) {
     TileMemory memory;
     for (Index s = batch.begin; s < batch.begin + batch.count; s += kStreamedRows) {
         const Index rows = std::min(kStreamedRows, batch.begin + batch.count - s);
         for (Index t = s; t < batch.begin + batch.count; t += kStreamedRows) {
             const Index columns = std::min(kStreamedRows, batch.begin + batch.count - t);
+            if (safe_point) safe_point();
             products(s, rows, t, columns, memory);
             for (Index i = 0; i < rows; ++i) {
                 for (Index j = s == t ? i + 1 : 0; j < columns; ++j) use(s + i, t + j, memory.products(i, j));
@@ -189,11 +193,11 @@ void each_pair(const RowBatch& batch, Products products, Use use) {
 }
 
 /// sigma^2 = f^2 x the median squared distance of two different rows.
-void KernelBlock::choose_bandwidth(const RowOrder& order) {
+void KernelBlock::choose_bandwidth(const RowOrder& order, const SafePoint& safe_point) {
     std::vector<double> distances;
     distances.reserve(static_cast<std::size_t>(n * (n - 1) / 2));
     each_pair(
-        order.batches.front(), [&](auto&&... arguments) { products(arguments...); },
+        order.batches.front(), safe_point, [&](auto&&... arguments) { products(arguments...); },
         [&](Index i, Index j, double product) {
             distances.push_back(std::max(0.0, squares(i) + squares(j) - 2 * product));
         });
@@ -211,7 +215,7 @@ void KernelBlock::choose_bandwidth(const RowOrder& order) {
 }
 
 /// u with K_ij + u_i + u_j of zero row sums within each batch (diagonal left out if unbiased).
-void KernelBlock::choose_offsets(const RowOrder& order) {
+void KernelBlock::choose_offsets(const RowOrder& order, const SafePoint& safe_point) {
     offset_ = Eigen::VectorXd::Zero(n);
     const bool linear = recipe.function == KernelRecipe::Function::linear;
     if (linear && !recipe.unbiased && order.batches.size() == 1) return;  // centred features: nothing to add
@@ -225,7 +229,7 @@ void KernelBlock::choose_offsets(const RowOrder& order) {
                 for (Index i = 0; i < batch.count; ++i) sums(i) = linear ? squares(batch.begin + i) : 1.0;
             }
             each_pair(
-                batch, [&](auto&&... arguments) { products(arguments...); },
+                batch, safe_point, [&](auto&&... arguments) { products(arguments...); },
                 [&](Index i, Index j, double product) {
                     const double value = kernel(product, squares(i), squares(j));
                     sums(i - batch.begin) += value;
@@ -335,11 +339,12 @@ namespace {
 
 /// Calls f(s, t, values) for every tile of a batch on and above the diagonal.
 template <typename Use>
-void each_tile(const KernelBlock& block, const RowBatch& batch, Use use) {
+void each_tile(const KernelBlock& block, const RowBatch& batch, const SafePoint& safe_point, Use use) {
     const auto all = bands(batch, block.form != KernelForm::gram);
     TileMemory memory;
     for (std::size_t i = 0; i < all.size(); ++i) {
         for (std::size_t j = i; j < all.size(); ++j) {
+            if (safe_point) safe_point();
             const double* tile = block.tiles(all[i], all[j], memory);
             for (const auto& s : all[i]) {
                 for (const auto& t : all[j]) {
@@ -355,7 +360,7 @@ void each_tile(const KernelBlock& block, const RowBatch& batch, Use use) {
 }  // namespace
 
 void KernelBlock::whole(const RowOrder& order, double* out) const {
-    each_tile(*this, order.batches.front(), [&](const RowRun& s, const RowRun& t, const double* tile) {
+    each_tile(*this, order.batches.front(), {}, [&](const RowRun& s, const RowRun& t, const double* tile) {
         for (Index i = s.begin; i < s.begin + s.count; ++i) {
             for (Index j = t.begin; j < t.begin + t.count; ++j, ++tile) {
                 out[i * n + j] = *tile;
@@ -388,7 +393,7 @@ Eigen::VectorXd KernelBlock::kept_sums(const RowOrder& order, std::size_t batch,
 }
 
 /// Row sums, self products and the null's block sums, in one pass over the tiles (scale is still 1).
-void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& layout) {
+void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point) {
     const int groups = order.groups();
     const bool several = order.batches.size() > 1;
     if (!several && layout.rows_per_window > 1) windows = WindowSums::zero(layout);
@@ -398,7 +403,7 @@ void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& l
         double total = 0;
         Eigen::VectorXd part = Eigen::VectorXd::Zero(groups);
         Eigen::MatrixXd from_group = Eigen::MatrixXd::Zero(batch.count, groups);  // row sums over each group's columns
-        each_tile(*this, batch, [&](const RowRun& s, const RowRun& t, const double* tile) {
+        each_tile(*this, batch, safe_point, [&](const RowRun& s, const RowRun& t, const double* tile) {
             const bool diagonal = s.begin == t.begin;
             double* of_rows = from_group.data() + t.group * batch.count + (s.begin - batch.begin);
             double* of_columns = from_group.data() + s.group * batch.count + (t.begin - batch.begin);
@@ -454,7 +459,7 @@ void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& l
 }
 
 /// The same from the features: K = X X^T, diagonal left out if unbiased.
-void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout& layout) {
+void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point) {
     const Index c = layout.rows_per_window;
     kept_rows = Eigen::MatrixXd::Zero(p, order.groups());
     RowMajorMatrix x;
@@ -463,7 +468,7 @@ void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout
         kept_rows.col(order.group[place]) -= x.row(0).transpose();  // centred rows sum to 0
     }
     if (!recipe.unbiased) trace = squares.sum();
-    self = cross_products(*this, *this, order, true, {});
+    self = cross_products(*this, *this, order, true, safe_point);
 
     if (c == 1) return;
     windows = WindowSums::zero(layout);
@@ -473,6 +478,7 @@ void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout
     std::vector<Index> place_of(static_cast<std::size_t>(n));  // one batch: every row has a place
     for (Index place = 0; place < n; ++place) place_of[order.source[place]] = place;
     for (Index window = 0; window < layout.windows; ++window) {
+        if (safe_point) safe_point();
         centred(place_of.data() + window * c, c, x);
         interleave_rows(x, panel_x);
         add_product(panel_x, panel_x, 0, p, windows.within);
@@ -496,8 +502,8 @@ void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout
 }
 
 std::shared_ptr<const PreparedBlock> prepare_kernel(const Features& features, const ProbeLayout& layout,
-                                                    const KernelRecipe& recipe) {
-    return std::make_shared<const KernelBlock>(features, layout, recipe);
+                                                    const KernelRecipe& recipe, const SafePoint& safe_point) {
+    return std::make_shared<const KernelBlock>(features, layout, recipe, safe_point);
 }
 
 namespace {
@@ -530,7 +536,7 @@ std::vector<Eigen::MatrixXd> permuted_batch_products(const KernelBlocks& a, cons
             const std::size_t count = std::min<std::size_t>(kStripRows, b.size() - first);
             std::vector<KernelBlock> owned;
             owned.reserve(count);
-            for (std::size_t k = first; k < first + count; ++k) owned.push_back(b[k]->with_rows(rows, order, layout));
+            for (std::size_t k = first; k < first + count; ++k) owned.push_back(b[k]->with_rows(rows, order, layout, options.safe_point));
             KernelBlocks permuted;
             for (const auto& block : owned) permuted.push_back(&block);
             const auto from = static_cast<Index>(first);

@@ -56,7 +56,7 @@ struct TileMemory {
 /// and does not change if u_i + u_j is added to K_ij, so G serves for every subset.
 class KernelBlock : public PreparedBlock {
 public:
-    KernelBlock(const Features& input, const ProbeLayout& layout, const KernelRecipe& block_recipe);
+    KernelBlock(const Features& input, const ProbeLayout& layout, const KernelRecipe& block_recipe, const SafePoint& safe_point);
     std::size_t bytes() const override;
 
     /// The tiles of G over the segments s x t, packed: one after the other for each of s, each row-major; where they are
@@ -70,7 +70,8 @@ public:
     Eigen::VectorXd kept_sums(const RowOrder& order, std::size_t batch, std::size_t run) const;
     /// The features with their rows in another order (rows[i] is the row that stands at row i), if batched. Throws
     /// NumericError as the constructor.
-    KernelBlock with_rows(const std::vector<Index>& rows, const RowOrder& order, const ProbeLayout& layout) const;
+    KernelBlock with_rows(const std::vector<Index>& rows, const RowOrder& order, const ProbeLayout& layout,
+                          const SafePoint& safe_point) const;
     /// Centred features of the rows at `places`, count x p.
     void centred(const Index* places, Index count, RowMajorMatrix& out) const;
 
@@ -96,16 +97,16 @@ public:
 
 private:
     KernelBlock() = default;
-    void prepare(const RowOrder& order, const ProbeLayout& layout);
+    void prepare(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point);
     double kernel(double product, double square_i, double square_j) const;
     double* centre_tile(const RowRun& s, const RowRun& t, const RowMajorMatrix& block, Index begin_s, Index begin_t,
                         double factor, double* out) const;
-    void choose_bandwidth(const RowOrder& order);
-    void choose_offsets(const RowOrder& order);
+    void choose_bandwidth(const RowOrder& order, const SafePoint& safe_point);
+    void choose_offsets(const RowOrder& order, const SafePoint& safe_point);
     void fill_gram(const RowOrder& order);
     void products(Index begin_s, Index count_s, Index begin_t, Index count_t, TileMemory& memory) const;
-    void figures_from_tiles(const RowOrder& order, const ProbeLayout& layout);
-    void figures_from_features(const RowOrder& order, const ProbeLayout& layout);
+    void figures_from_tiles(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point);
+    void figures_from_features(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point);
 
     ColumnCentre centre_;
     double exponent_ = 0;         ///< rbf: 1 / (2 sigma^2)
@@ -132,7 +133,7 @@ std::vector<std::span<const RowRun>> bands(const RowBatch& batch, bool streamed)
 
 /// MetricInfo::prepare for kernel metrics.
 std::shared_ptr<const PreparedBlock> prepare_kernel(const Features& features, const ProbeLayout& layout,
-                                                    const KernelRecipe& recipe);
+                                                    const KernelRecipe& recipe, const SafePoint& safe_point);
 
 /// MetricInfo::tile_edge for kernel metrics: preparing e blocks takes about n^2 p e, comparing e x e with 20 permutations
 /// 20 n^2 e^2; four pair tiles.

@@ -8,8 +8,8 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 struct MutualBlock : NeighbourBlock {
-    MutualBlock(const Features& features, const ProbeLayout& layout, Index neighbours)
-        : NeighbourBlock(features, layout, neighbours), lists(all()) {
+    MutualBlock(const Features& features, const ProbeLayout& layout, Index neighbours, const SafePoint& safe_point)
+        : NeighbourBlock(features, layout, neighbours, safe_point), lists(all()) {
         if (layout.rows_per_window == 1) return;
         windows = WindowSums::zero(layout);
         if (windows.within.size() == 0) return;
@@ -65,8 +65,8 @@ EntryFigures figures(const MutualBlock& x, const MutualBlock& y, const PairConte
 }
 
 std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
-                                             const nlohmann::json& setting) {
-    return std::make_shared<const MutualBlock>(features, layout, setting.at("k").get<Index>());
+                                             const nlohmann::json& setting, const SafePoint& safe_point) {
+    return std::make_shared<const MutualBlock>(features, layout, setting.at("k").get<Index>(), safe_point);
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,

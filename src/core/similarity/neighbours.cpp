@@ -24,7 +24,7 @@ void append_sorted(NeighbourLists& lists, std::vector<std::pair<std::int32_t, do
 
 }  // namespace
 
-NeighbourBlock::NeighbourBlock(const Features& features, const ProbeLayout& layout, Index neighbours)
+NeighbourBlock::NeighbourBlock(const Features& features, const ProbeLayout& layout, Index neighbours, const SafePoint& safe_point)
     : n(features.rows()), k(neighbours) {
     check_features(features, layout);
     content = features_id(features);
@@ -50,6 +50,7 @@ NeighbourBlock::NeighbourBlock(const Features& features, const ProbeLayout& layo
     std::vector<std::int64_t> nearness(static_cast<std::size_t>(n));
     std::vector<Index> in_group(static_cast<std::size_t>(order.groups()));
     for (Index first = 0; first < n; first += kTileRows) {
+        if (safe_point) safe_point();
         const Index count = std::min(kTileRows, n - first);
         RowMajorMatrix products(count, n);
         products.noalias() = x.middleRows(first, count) * x.transpose();

@@ -21,7 +21,7 @@ struct NeighbourLists {
 /// own neighbour (Huh et al. 2024). Inner products are compared in units of 2^-40, so that equal rows are equally near;
 /// ties go to the lower row.
 struct NeighbourBlock : PairBlock {
-    NeighbourBlock(const Features& features, const ProbeLayout& layout, Index neighbours);
+    NeighbourBlock(const Features& features, const ProbeLayout& layout, Index neighbours, const SafePoint& safe_point);
     std::size_t bytes() const override;
 
     NeighbourLists all() const;

@@ -15,9 +15,10 @@ namespace {
 /// Centred features at unit Frobenius norm; if p > n turned into n coordinates (X^T = Q R, so X = R^T Q^T): the nuclear
 /// norm does not see orthogonal maps of the features.
 struct ScoresBlock : PairBlock {
-    ScoresBlock(const Features& features, const ProbeLayout& layout) {
+    ScoresBlock(const Features& features, const ProbeLayout& layout, const SafePoint& safe_point) {
         check_features(features, layout);
         content = features_id(features);
+        if (safe_point) safe_point();
         scores = centred_features(features);
         warn_of_dominant_row(scores);
         if (scores.cols() > scores.rows()) {
@@ -73,8 +74,8 @@ EntryFigures figures(const ScoresBlock& x, const ScoresBlock& y, const PairConte
 }
 
 std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
-                                             const nlohmann::json&) {
-    return std::make_shared<const ScoresBlock>(features, layout);
+                                             const nlohmann::json&, const SafePoint& safe_point) {
+    return std::make_shared<const ScoresBlock>(features, layout, safe_point);
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,

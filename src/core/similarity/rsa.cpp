@@ -29,7 +29,7 @@ bool standardise(Eigen::VectorXd& ranks) {
 }
 
 struct RankBlock : PairBlock {
-    RankBlock(const Features& features, const ProbeLayout& layout);
+    RankBlock(const Features& features, const ProbeLayout& layout, const SafePoint& safe_point);
     std::size_t bytes() const override {
         return static_cast<std::size_t>(ranks.size()) * 8 + sorted.size() * 4 + new_value.size() / 8 +
                static_cast<std::size_t>(2 * windows.within.size()) * 8;
@@ -44,7 +44,7 @@ struct RankBlock : PairBlock {
     WindowSums windows;                 ///< of the symmetric matrix of standardised ranks
 };
 
-RankBlock::RankBlock(const Features& features, const ProbeLayout& layout) {
+RankBlock::RankBlock(const Features& features, const ProbeLayout& layout, const SafePoint& safe_point) {
     check_features(features, layout);
     content = features_id(features);
     n = features.rows();
@@ -68,6 +68,7 @@ RankBlock::RankBlock(const Features& features, const ProbeLayout& layout) {
     // and float32 features carry no finer differences.
     std::vector<std::int64_t> dissimilarity(static_cast<std::size_t>(n * (n - 1) / 2));
     for (Index begin = 0; begin < n; begin += kTileRows) {
+        if (safe_point) safe_point();
         const Index count = std::min(kTileRows, n - begin);
         RowMajorMatrix products(count, n - begin);
         products.noalias() = x.middleRows(begin, count) * x.bottomRows(n - begin).transpose();
@@ -144,7 +145,7 @@ EntryFigures figures(const RankBlock& x, const RankBlock& y, const PairContext& 
 
 /// Spearman's correlation without each group: the remaining pairs are ranked anew, by one pass over the sorted order.
 void add_deletions(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout, const EntryMask& wanted,
-                   const std::function<void()>& safe_point, ComparisonResult& result) {
+                   const SafePoint& safe_point, ComparisonResult& result) {
     const RowOrder order(layout);
     const Index n = order.rows();
     const auto pairs = static_cast<std::size_t>(n * (n - 1) / 2);
@@ -197,8 +198,8 @@ void add_deletions(const PreparedBlocks& a, const PreparedBlocks& b, const Probe
 }
 
 std::shared_ptr<const PreparedBlock> prepare(const Features& features, const ProbeLayout& layout,
-                                             const nlohmann::json&) {
-    return std::make_shared<const RankBlock>(features, layout);
+                                             const nlohmann::json&, const SafePoint& safe_point) {
+    return std::make_shared<const RankBlock>(features, layout, safe_point);
 }
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,

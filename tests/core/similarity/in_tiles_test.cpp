@@ -115,7 +115,7 @@ TEST(InTilesFailure, ABlockThatCannotBePreparedCostsItsOwnEntriesOnly) {
     const ProbeLayout layout = layout_of(20, 1, 4);
     std::vector<FeatureMatrix> features{golden_features(1, 20, 4), FeatureMatrix::Constant(20, 4, 0.1F), golden_features(2, 20, 4)};
     const auto setting = default_setting(metric);
-    const BlockSource source = [&](Eigen::Index i) { return metric.prepare(features[static_cast<std::size_t>(i)], layout, setting); };
+    const BlockSource source = [&](Eigen::Index i) { return metric.prepare(features[static_cast<std::size_t>(i)], layout, setting, {}); };
     const ComparisonResult result = compare_in_tiles(metric, 3, source, 3, source, layout, setting, {20, true}, {}, kPlenty);
     EXPECT_TRUE(std::isfinite(result.value(0, 2)));
     EXPECT_TRUE(std::isnan(result.value(1, 1)));
@@ -132,7 +132,7 @@ TEST(InTilesFailure, BlocksNobodyAskedForAreNotPrepared) {
     std::vector<int> asked(4);
     const BlockSource source = [&](Eigen::Index i) {
         ++asked[static_cast<std::size_t>(i)];
-        return metric.prepare(x, layout, default_setting(metric));
+        return metric.prepare(x, layout, default_setting(metric), {});
     };
     EntryMask wanted = EntryMask::Constant(4, 4, false);
     wanted(1, 2) = true;

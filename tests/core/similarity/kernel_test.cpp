@@ -19,7 +19,7 @@ namespace {
 
 PreparedBlocks blocks_of(const std::vector<FeatureMatrix>& features, const ProbeLayout& layout, const KernelRecipe& recipe) {
     PreparedBlocks blocks;
-    for (const auto& block : features) blocks.push_back(prepare_kernel(block, layout, recipe));
+    for (const auto& block : features) blocks.push_back(prepare_kernel(block, layout, recipe, {}));
     return blocks;
 }
 
@@ -318,12 +318,12 @@ TEST(KernelForms, OfDifferentWidthsAreComparedByGramTiles) {
 
 TEST(KernelSafety, ConstantFeaturesAndTooFewRowsAreErrorsWithAReason) {
     const FeatureMatrix constant = FeatureMatrix::Constant(10, 4, 0.1F);
-    EXPECT_THROW(prepare_kernel(constant, layout_of(10), linear(false)), NumericError);
-    EXPECT_THROW(prepare_kernel(golden_features(1, 3, 4), layout_of(3), linear(true)), NumericError);
-    EXPECT_THROW(prepare_kernel(golden_features(1, 1, 4), layout_of(1), linear(false)), NumericError);
+    EXPECT_THROW(prepare_kernel(constant, layout_of(10), linear(false), {}), NumericError);
+    EXPECT_THROW(prepare_kernel(golden_features(1, 3, 4), layout_of(3), linear(true), {}), NumericError);
+    EXPECT_THROW(prepare_kernel(golden_features(1, 1, 4), layout_of(1), linear(false), {}), NumericError);
     // A simplex: all distances equal, the U-centred matrix vanishes.
-    EXPECT_THROW(prepare_kernel(FeatureMatrix(FeatureMatrix::Identity(6, 6)), layout_of(6), linear(true)), NumericError);
-    EXPECT_NO_THROW(prepare_kernel(FeatureMatrix(FeatureMatrix::Identity(6, 6)), layout_of(6), linear(false)));
+    EXPECT_THROW(prepare_kernel(FeatureMatrix(FeatureMatrix::Identity(6, 6)), layout_of(6), linear(true), {}), NumericError);
+    EXPECT_NO_THROW(prepare_kernel(FeatureMatrix(FeatureMatrix::Identity(6, 6)), layout_of(6), linear(false), {}));
 }
 
 TEST(KernelSafety, ALargeCommonMeanChangesNothing) {

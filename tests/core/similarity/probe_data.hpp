@@ -59,7 +59,7 @@ inline nlohmann::json default_setting(const MetricInfo& metric, const nlohmann::
 inline PreparedBlocks prepared(const MetricInfo& metric, const std::vector<FeatureMatrix>& features,
                                const ProbeLayout& layout, const nlohmann::json& given = nlohmann::json::object()) {
     PreparedBlocks blocks;
-    for (const auto& block : features) blocks.push_back(metric.prepare(block, layout, default_setting(metric, given)));
+    for (const auto& block : features) blocks.push_back(metric.prepare(block, layout, default_setting(metric, given), {}));
     return blocks;
 }
 

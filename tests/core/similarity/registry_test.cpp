@@ -111,10 +111,10 @@ TEST_P(EveryMetric, BitsDoNotDependOnWhatElseIsCompared) {
 }
 
 TEST_P(EveryMetric, RefusesConstantAndNonFiniteFeatures) {
-    EXPECT_THROW(metric.prepare(FeatureMatrix(FeatureMatrix::Constant(60, 5, 0.1F)), layout_of(60), default_setting(metric, given)), NumericError);
+    EXPECT_THROW(metric.prepare(FeatureMatrix(FeatureMatrix::Constant(60, 5, 0.1F)), layout_of(60), default_setting(metric, given), {}), NumericError);
     FeatureMatrix broken = x;
     broken(3, 2) = std::numeric_limits<float>::quiet_NaN();
-    EXPECT_THROW(metric.prepare(broken, layout_of(60), default_setting(metric, given)), NumericError);
+    EXPECT_THROW(metric.prepare(broken, layout_of(60), default_setting(metric, given), {}), NumericError);
 }
 
 TEST_P(EveryMetric, GivesAValueOrAReasonForFewRowsAndDuplicates) {

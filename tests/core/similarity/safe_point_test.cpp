@@ -38,6 +38,24 @@ TEST_P(ComparisonSafePoints, MayEndTheComparison) {
                  std::runtime_error);
 }
 
+TEST(PreparationSafePoints, LieInEveryFormOfAKernelMetric) {
+    // 600 rows: Gram tiles of 5 features would take longer than 5 x 5 cross-covariances; of 100 features they are kept.
+    const ProbeLayout layout = layout_of(600, 1, kGroups);
+    for (const char* name : {"cka_linear", "cka_debiased", "cka_rbf", "cka_minibatch"}) {
+        const MetricInfo& metric = *find_metric(name);
+        for (const Eigen::Index p : {5, 100}) {
+            int count = 0;
+            metric.prepare(golden_features(1, 600, p), layout, default_setting(metric), [&] { ++count; });
+            EXPECT_GE(count, 4) << name << ", p = " << p;
+            EXPECT_THROW(metric.prepare(golden_features(1, 600, p), layout, default_setting(metric),
+                                        [&] {
+                                            if (--count == 0) throw std::runtime_error("the run ends here");
+                                        }),
+                         std::runtime_error);
+        }
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Metrics, ComparisonSafePoints,
                          testing::Values("cka_linear", "cka_debiased", "cka_rbf", "cka_minibatch", "mutual_knn", "cknna", "cca", "svcca", "pwcca",
                                          "procrustes", "rsa"),

@@ -34,12 +34,14 @@ public:
     virtual std::size_t bytes() const = 0;  ///< memory held
 };
 
+/// Called at least about once a second in what may take long; may throw to stop. Empty: nothing.
+using SafePoint = std::function<void()>;
+
 /// Which of the costly parts are wanted.
 struct ComparisonOptions {
     int permutations = 20;  ///< 0: no null_p95
     bool interval = true;   ///< delete-one-group jackknife
-    /// Called at least about once a second while comparing; may throw to stop. Empty: nothing.
-    std::function<void()> safe_point = {};
+    SafePoint safe_point = {};
 };
 
 /// Which entries of the block x block matrix are wanted: rows are A's blocks, columns B's. Without elements: all.
@@ -88,7 +90,7 @@ struct MetricInfo {
     std::string source;
     /// Throws NumericError where the metric is undefined for this input whatever it is compared with.
     std::shared_ptr<const PreparedBlock> (*prepare)(const Features& features, const ProbeLayout& layout,
-                                                    const nlohmann::json& setting) = nullptr;
+                                                    const nlohmann::json& setting, const SafePoint& safe_point) = nullptr;
     /// Compares blocks of A with blocks of B, the wanted ones; the rest is NaN.
     /// The bits of an entry depend on its two blocks, the layout and the setting only.
     ComparisonResult (*compare)(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
