@@ -260,7 +260,6 @@ void Tokens(benchmark::State& state) {
     state.counters["features_MiB"] = 2 * static_cast<double>(x.size()) * sizeof(float) / (1 << 20);
 }
 BENCHMARK(Tokens)->ArgsProduct({{25600, 102400, 409600}, {768}, {0, 1}})->UseRealTime()->Unit(benchmark::kSecond)->Iterations(1);
-BENCHMARK(Tokens)->Args({16384, 4096, 0})->Args({16384, 4096, 1})->UseRealTime()->Unit(benchmark::kSecond)->Iterations(1);
 
 }  // namespace
 

@@ -82,7 +82,9 @@ Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const
         for (int g = 0; g < groups; ++g) {
             part[g] = total - part[g];
             result(g) += part[g].squaredNorm();
-            of_row_sums(g) += x.kept_rows.col(g).dot(part[g] * y.kept_rows.col(g).segment(column, columns));
+            // Not by BLAS, whose order of summation may follow the number of threads.
+            const Eigen::VectorXd of_x = part[g].transpose().lazyProduct(x.kept_rows.col(g));
+            of_row_sums(g) += of_x.dot(y.kept_rows.col(g).segment(column, columns));
         }
     }
 

@@ -8,11 +8,9 @@
 #include <numeric>
 
 #include "cmsweep/base/error.hpp"
+#include "bounded_memory.hpp"
 #include "core/similarity/statistics.hpp"
 #include "probe_data.hpp"
-
-extern "C" void omp_set_num_threads(int threads);
-extern "C" void openblas_set_num_threads(int threads);
 
 namespace cmsweep {
 namespace {
@@ -104,23 +102,55 @@ TEST(KernelForms, AgreeToTenDigitsOverThousandsOfRows) {
     }
 }
 
-TEST(KernelForms, AHundredThousandTokensNeedMemoryInProportion) {
-    Stream stream(5, "tokens");
-    const Index p = 8;
-    const ProbeLayout layout = layout_of(1000, 100, 32);
-    const FeatureMatrix x = gaussian(stream, layout.rows(), p);
-    FeatureMatrix y = gaussian(stream, layout.rows(), p);
-    y = 0.6F * x + 0.8F * y;
-    const PreparedBlocks blocks = blocks_of({x, y}, layout, linear(true));
-    // Features in float32, the row sums without each of 32 groups and without none, two numbers more a row, and two
-    // 100 x 100 matrices: far from 100,000 x 100,000.
-    EXPECT_LE(blocks[0]->bytes(), static_cast<std::size_t>(layout.rows()) * (p * 4 + 35 * 8) + 2 * 100 * 100 * 8);
-    const ComparisonResult result = compare_kernel({blocks[0]}, {blocks[1]}, layout, {20, true}, {});
+/// 1000 windows of 100 tokens; y has a correlation of 0.6 with x in every feature.
+struct Tokens {
+    ProbeLayout layout = layout_of(1000, 100, 32);
+    Features x;
+    Features y;
+    explicit Tokens(Index p) {
+        Stream common(5, "tokens");
+        x = mapped_features(layout.rows(), p, [&](float* row) {
+            for (Index i = 0; i < p; ++i) row[i] = static_cast<float>(common.normal());
+        });
+        Stream own(6, "tokens");
+        Index at = 0;
+        y = mapped_features(layout.rows(), p, [&](float* row) {
+            for (Index i = 0; i < p; ++i) row[i] = 0.6F * x.row(at)[i] + 0.8F * static_cast<float>(own.normal());
+            ++at;
+        });
+    }
+};
+
+TEST(KernelForms, AHundredThousandTokensInFeatureSpace) {
+    const Tokens tokens(8);
+    const PreparedBlocks a{prepare_kernel(tokens.x, tokens.layout, linear(true), {})};
+    const PreparedBlocks b{prepare_kernel(tokens.y, tokens.layout, linear(true), {})};
+    const ComparisonResult result = compare_kernel(a, b, tokens.layout, {20, true}, {});
     EXPECT_NEAR(result.value(0, 0), 0.36, 0.02);
     EXPECT_LT(result.null_p95(0, 0), 0.01);
     EXPECT_LT(result.low(0, 0), 0.36);
     EXPECT_GT(result.high(0, 0), 0.36);
     EXPECT_LT(result.high(0, 0) - result.low(0, 0), 0.05);
+}
+
+TEST(KernelMemory, IsSomeNumbersARowWhateverTheFeatures) {
+    if (!kMemoryCanBeLimited) GTEST_SKIP() << "AddressSanitizer";
+    // 100,000 rows of 128 features take 51 MB in float32 for each of the two; 24 MiB are to do for everything.
+    const Tokens tokens(128);
+    for (const Index batch_rows : {0, 250}) {
+        for (const bool unbiased : {false, true}) {
+            if (batch_rows > 0 && !unbiased) continue;
+            KernelRecipe recipe = linear(unbiased);
+            recipe.batch_rows = batch_rows;
+            EXPECT_TRUE(runs_within(std::size_t{24} << 20, [&] {
+                const PreparedBlocks a{prepare_kernel(tokens.x, tokens.layout, recipe, {})};
+                const PreparedBlocks b{prepare_kernel(tokens.y, tokens.layout, recipe, {})};
+                const ComparisonResult result = compare_kernel(a, b, tokens.layout, {2, true}, {});
+                if (!(std::abs(result.value(0, 0) - 0.36) < 0.02)) throw std::runtime_error("the value is wrong");
+            })) << "batches of " << batch_rows << (unbiased ? ", unbiased" : ", biased");
+        }
+    }
+    EXPECT_FALSE(runs_within(std::size_t{24} << 20, [&] { FeatureMatrix copy = tokens.x.matrix(); }));
 }
 
 TEST(KernelForms, OneAndTwoThreadsGiveTheSameBits) {
