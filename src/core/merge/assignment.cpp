@@ -21,8 +21,11 @@ public:
         : cost_(cost), size_(static_cast<std::size_t>(cost.rows())), row_price_(size_), column_price_(size_), column_of_(size_, kNone),
           row_of_(size_, kNone), distance_(size_), reached_from_(size_) {}
 
-    std::vector<std::size_t> solve() {
-        for (std::size_t row = 0; row < size_; ++row) augment(row);
+    std::vector<std::size_t> solve(const std::function<void()>& safe_point) {
+        for (std::size_t row = 0; row < size_; ++row) {
+            safe_point();
+            augment(row);
+        }
         return column_of_;
     }
 
@@ -95,12 +98,12 @@ double assignment_value(const Eigen::MatrixXd& gain, const std::vector<std::size
     return sum;
 }
 
-std::vector<std::size_t> best_assignment(const Eigen::MatrixXd& gain) {
+std::vector<std::size_t> best_assignment(const Eigen::MatrixXd& gain, const std::function<void()>& safe_point) {
     if (gain.rows() != gain.cols()) throw std::invalid_argument("best_assignment: the matrix of gains is not square");
     if (!gain.allFinite()) throw NumericError("best_assignment: a gain is not finite");
     std::vector<std::size_t> own(static_cast<std::size_t>(gain.rows()));
     std::iota(own.begin(), own.end(), std::size_t{0});
-    const auto best = ShortestPaths(-gain).solve();
+    const auto best = ShortestPaths(-gain).solve(safe_point);
     const double rounding = 1e-12 * gain.diagonal().cwiseAbs().sum();
     return assignment_value(gain, best) > assignment_value(gain, own) + rounding ? best : own;
 }

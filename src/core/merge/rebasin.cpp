@@ -116,7 +116,7 @@ private:
             add_columns(gain, *places.in_bias, 0, inner);
             add_rows(gain, *places.back_weight);
         }
-        const Order order = best_assignment(gain);
+        const Order order = best_assignment(gain, input_.safe_point);
         for (std::size_t u = 0; u < order.size(); ++u) moved_.neurons += order[u] != u;
         moved_.of_neurons += order.size();
         move(*places.in_weight, order, false);
@@ -147,12 +147,12 @@ private:
         for (Eigen::Index h = 0; h < input_.heads; ++h) {
             for (Eigen::Index g = 0; g < input_.heads; ++g) {
                 const Matrix qk = query_key.block(h * depth, g * depth, depth, depth), vo = value_output.block(h * depth, g * depth, depth, depth);
-                const auto& qk_order = of_query_key[static_cast<std::size_t>(h)].emplace_back(best_assignment(qk));
-                const auto& vo_order = of_value_output[static_cast<std::size_t>(h)].emplace_back(best_assignment(vo));
+                const auto& qk_order = of_query_key[static_cast<std::size_t>(h)].emplace_back(best_assignment(qk, input_.safe_point));
+                const auto& vo_order = of_value_output[static_cast<std::size_t>(h)].emplace_back(best_assignment(vo, input_.safe_point));
                 head_gain(h, g) = assignment_value(qk, qk_order) + assignment_value(vo, vo_order);
             }
         }
-        const Order head_order = best_assignment(head_gain);
+        const Order head_order = best_assignment(head_gain, input_.safe_point);
         const auto size = static_cast<std::size_t>(width), inside = static_cast<std::size_t>(depth);
         Order qkv(3 * size), rows(size);
         for (std::size_t h = 0; h < heads; ++h) {

@@ -30,6 +30,18 @@ bool is_permutation_of_all(std::vector<std::size_t> column) {
     return true;
 }
 
+std::vector<std::size_t> best_assignment(const Eigen::MatrixXd& gain) {
+    return cmsweep::best_assignment(gain, [] {});
+}
+
+TEST(Assignment, MayEndBeforeEachRow) {
+    int rows = 0;
+    const auto stop_before_the_third = [&] {
+        if (++rows == 3) throw std::runtime_error("the run ends here");
+    };
+    EXPECT_THROW(cmsweep::best_assignment(Eigen::MatrixXd::Identity(4, 4), stop_before_the_third), std::runtime_error);
+}
+
 TEST(Assignment, IsTheBestOfAllByHand) {
     Eigen::MatrixXd gain(3, 3);
     gain << 7, 5, 1, 6, 4, 3, 9, 8, 2;  // 7 + 3 + 8 = 18; the greedy choice 9 + 5 + 3 = 17, the diagonal 13
