@@ -40,7 +40,7 @@ std::string cause(int error) { return std::generic_category().message(error); }
     throw InputError("cannot " + action + " " + path.string() + ": " + cause(error));
 }
 
-/// Closes on scope exit; close() reports what a delayed write met.
+/// Closes on scope exit.
 class Descriptor {
 public:
     explicit Descriptor(int value) : value_(value) {}
@@ -50,7 +50,6 @@ public:
     Descriptor(const Descriptor&) = delete;
     Descriptor& operator=(const Descriptor&) = delete;
     int get() const { return value_; }
-    bool close() { return ::close(std::exchange(value_, -1)) == 0 || errno == EINTR; }
 
 private:
     int value_;
@@ -95,6 +94,21 @@ int open_temporary(const fs::path& path, fs::path& temporary) {
         if (descriptor >= 0 || errno != EEXIST) return descriptor;
     }
     return -1;
+}
+
+/// Calls `write_some`, which writes some of the rest that it is given, until all is written.
+template <class Write>
+void write_all(std::span<const std::byte> bytes, const fs::path& path, Write write_some) {
+    while (!bytes.empty()) {
+        const auto count = write_some(bytes);
+        if (count > 0) {
+            bytes = bytes.subspan(count);
+        } else if (count == 0) {
+            throw_storage("write", path, EIO);
+        } else if (errno != EINTR) {
+            throw_storage("write", path, errno);
+        }
+    }
 }
 
 }  // namespace
@@ -144,34 +158,51 @@ std::string read_text(const fs::path& path) {
 }
 
 void write_fully(int file_descriptor, std::span<const std::byte> bytes, const fs::path& path) {
-    while (!bytes.empty()) {
-        const auto count = ::write(file_descriptor, bytes.data(), bytes.size());
-        if (count > 0) {
-            bytes = bytes.subspan(count);
-        } else if (count == 0) {
-            throw_storage("write", path, EIO);
-        } else if (errno != EINTR) {
-            throw_storage("write", path, errno);
-        }
-    }
+    write_all(bytes, path, [&](auto rest) { return ::write(file_descriptor, rest.data(), rest.size()); });
+}
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+    create_folders(folder_of(path_));
+    descriptor_ = open_temporary(path_, temporary_);
+    if (descriptor_ < 0) throw_storage("create", temporary_, errno);
+}
+
+AtomicFile::~AtomicFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+    if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+    const std::uint64_t end = offset + bytes.size();
+    write_all(bytes, path_, [&](auto rest) { return ::pwrite(descriptor_, rest.data(), rest.size(), static_cast<off_t>(end - rest.size())); });
+}
+
+void AtomicFile::close() {
+    // A delayed write may meet its error here.
+    if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR) throw_storage("close", path_, errno);
+}
+
+void AtomicFile::commit() {
+    if (::fsync(descriptor_) != 0) throw_storage("sync", path_, errno);
+    close();
+    fault_point("file.rename");
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_storage("rename a new file to", path_, errno);
+    temporary_.clear();
+    sync_folder(folder_of(path_));
+}
+
+MappedFile AtomicFile::unnamed() {
+    close();
+    MappedFile mapped(temporary_);
+    ::unlink(temporary_.c_str());
+    temporary_.clear();
+    return mapped;
 }
 
 void write_atomically(const fs::path& path, const std::function<void(int file_descriptor)>& write) {
-    create_folders(folder_of(path));
-    fs::path temporary;
-    Descriptor descriptor(open_temporary(path, temporary));
-    if (descriptor.get() < 0) throw_storage("create", temporary, errno);
-    try {
-        write(descriptor.get());
-        if (::fsync(descriptor.get()) != 0) throw_storage("sync", path, errno);
-        if (!descriptor.close()) throw_storage("close", path, errno);
-        fault_point("file.rename");
-        if (::rename(temporary.c_str(), path.c_str()) != 0) throw_storage("rename a new file to", path, errno);
-    } catch (...) {
-        ::unlink(temporary.c_str());
-        throw;
-    }
-    sync_folder(folder_of(path));
+    AtomicFile file(path);
+    write(file.descriptor());
+    file.commit();
 }
 
 void write_atomically(const fs::path& path, std::string_view text) {

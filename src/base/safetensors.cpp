@@ -261,6 +261,35 @@ void check(std::vector<TensorEntry>& entries, std::uint64_t data_start, std::uin
     for (auto& entry : entries) entry.offset += data_start;
 }
 
+/// What comes before the data, its length and padding included. Sets sizes, and offsets from the start of the file.
+std::string lay_out(std::vector<TensorEntry>& tensors, const std::map<std::string, std::string>& metadata) {
+    std::string text = "{";
+    std::set<std::string_view> names = {"__metadata__"};
+    if (!metadata.empty()) text += "\"__metadata__\":" + nlohmann::json(metadata).dump();
+    std::uint64_t offset = 0;
+    for (auto& tensor : tensors) {
+        const auto value_bytes = dtype_bytes(tensor.dtype);
+        if (value_bytes == 0 || !shape_bytes(tensor.shape, value_bytes, tensor.size)) {
+            throw std::invalid_argument("safetensors: no file can hold " + tensor.name + " of " + tensor.dtype + " and shape " +
+                                        shape_text(tensor.shape));
+        }
+        if (!names.insert(tensor.name).second) {
+            throw std::invalid_argument("safetensors: the name " + tensor.name + " twice");
+        }
+        if (text.size() > 1) text += ',';
+        const nlohmann::json entry = {
+            {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + tensor.size}}};
+        text += nlohmann::json(tensor.name).dump() + ":" + entry.dump();
+        tensor.offset = offset;
+        offset += tensor.size;
+    }
+    text += '}';
+    text.append((8 - text.size() % 8) % 8, ' ');
+    const std::uint64_t header_bytes = text.size();
+    for (auto& tensor : tensors) tensor.offset += kLengthBytes + header_bytes;
+    return std::string(reinterpret_cast<const char*>(&header_bytes), kLengthBytes) + text;
+}
+
 /// IEEE 754 binary16 to binary32, exact.
 float from_half(std::uint16_t half) {
     const std::uint32_t sign = (half & 0x8000U) << 16;
@@ -320,8 +349,10 @@ std::vector<TensorEntry> parse_safetensors(std::span<const std::byte> file, cons
     return entries;
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), file_(path) {
-    tensors_ = parse_safetensors(file_.bytes(), path.string(), metadata_);
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(MappedFile(path), path) {}
+
+SafetensorsFile::SafetensorsFile(MappedFile file, std::filesystem::path path) : path_(std::move(path)), file_(std::move(file)) {
+    tensors_ = parse_safetensors(file_.bytes(), path_.string(), metadata_);
 }
 
 const TensorEntry* SafetensorsFile::find(std::string_view name) const {
@@ -362,38 +393,50 @@ void SafetensorsFile::read_float32(const TensorEntry& entry, std::span<float> ou
     }
 }
 
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorEntry> tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : file_(path), tensors_(std::move(tensors)) {
+    const std::string header = lay_out(tensors_, metadata);
+    file_.write_at(0, std::as_bytes(std::span(header)));
+    fault_point("safetensors.body");
+}
+
+void SafetensorsWriter::append(std::size_t tensor, std::span<const std::byte> values) {
+    TensorEntry& missing = tensors_.at(tensor);
+    if (values.size() > missing.size) {
+        throw std::logic_error("SafetensorsWriter: " + missing.name + " of " + file_.path().string() + ": " + std::to_string(values.size()) +
+                               " more bytes, but its shape " + shape_text(missing.shape) + " has room for " + std::to_string(missing.size));
+    }
+    file_.write_at(missing.offset, values);
+    missing.offset += values.size();
+    missing.size -= values.size();
+}
+
+void SafetensorsWriter::check_whole() const {
+    for (const auto& missing : tensors_) {
+        if (missing.size == 0) continue;
+        throw std::logic_error("SafetensorsWriter: " + missing.name + " of " + file_.path().string() + ": the last " +
+                               std::to_string(missing.size) + " bytes of its shape " + shape_text(missing.shape) + " are missing");
+    }
+}
+
+void SafetensorsWriter::commit() {
+    check_whole();
+    file_.commit();
+}
+
+SafetensorsFile SafetensorsWriter::unnamed() {
+    check_whole();
+    return {file_.unnamed(), file_.path()};
+}
+
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,
                        const std::map<std::string, std::string>& metadata) {
-    std::string text = "{";
-    std::set<std::string_view> names = {"__metadata__"};
-    if (!metadata.empty()) text += "\"__metadata__\":" + nlohmann::json(metadata).dump();
-    std::uint64_t offset = 0;
-    for (const auto& tensor : tensors) {
-        std::uint64_t size = 0;
-        const auto value_bytes = dtype_bytes(tensor.dtype);
-        if (value_bytes == 0 || !shape_bytes(tensor.shape, value_bytes, size) || size != tensor.values.size()) {
-            throw std::invalid_argument("write_safetensors: " + tensor.name + " of " + tensor.dtype + " and shape " +
-                                        shape_text(tensor.shape) + " has " + std::to_string(tensor.values.size()) +
-                                        " bytes");
-        }
-        if (!names.insert(tensor.name).second) {
-            throw std::invalid_argument("write_safetensors: the name " + tensor.name + " twice");
-        }
-        if (text.size() > 1) text += ',';
-        const nlohmann::json entry = {
-            {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + size}}};
-        text += nlohmann::json(tensor.name).dump() + ":" + entry.dump();
-        offset += size;
-    }
-    text += '}';
-    text.append((8 - text.size() % 8) % 8, ' ');
-    const std::uint64_t header_bytes = text.size();
-    write_atomically(path, [&](int file_descriptor) {
-        write_fully(file_descriptor, std::as_bytes(std::span(&header_bytes, 1)), path);
-        write_fully(file_descriptor, std::as_bytes(std::span(text)), path);
-        fault_point("safetensors.body");
-        for (const auto& tensor : tensors) write_fully(file_descriptor, tensor.values, path);
-    });
+    std::vector<TensorEntry> entries;
+    for (const auto& tensor : tensors) entries.push_back({tensor.name, tensor.dtype, tensor.shape});
+    SafetensorsWriter writer(path, std::move(entries), metadata);
+    for (std::size_t i = 0; i < tensors.size(); ++i) writer.append(i, tensors[i].values);
+    writer.commit();
 }
 
 }  // namespace cmsweep

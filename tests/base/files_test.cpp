@@ -3,18 +3,17 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
 
 #include "cmsweep/base/error.hpp"
+#include "small_files.hpp"
 #include "temporary_folder.hpp"
 
 namespace cmsweep {
@@ -126,16 +125,11 @@ TEST(WriteAtomically, KeepsTheOldFileWhenTheSystemRefusesToWrite) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "a";
     write_atomically(path, "old");
-    // A file size limit makes write(2) stop half-way, as a full disk does.
-    rlimit before{};
-    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-    rlimit limit = before;
-    limit.rlim_cur = 1000;
-    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
-    const auto message = message_of<StorageError>([&] { write_atomically(path, std::string(5000, 'x')); });
-    ::setrlimit(RLIMIT_FSIZE, &before);
-    std::signal(SIGXFSZ, handler);
+    std::string message;
+    {
+        const SmallFiles limit(1000);
+        message = message_of<StorageError>([&] { write_atomically(path, std::string(5000, 'x')); });
+    }
     EXPECT_THAT(message, HasSubstr(path.string()));
     EXPECT_EQ(read_text(path), "old");
     EXPECT_THAT(names_in(folder.path()), ElementsAre("a"));

@@ -11,6 +11,7 @@
 #include <random>
 
 #include "cmsweep/base/error.hpp"
+#include "small_files.hpp"
 #include "temporary_folder.hpp"
 
 namespace cmsweep {
@@ -387,14 +388,79 @@ TEST(WriteSafetensors, RefusesWhatWouldBeAnInvalidFile) {
     const auto path = folder.path() / "a";
     const std::vector<float> values = {1, 2};
     const auto write = [&](std::vector<TensorToWrite> tensors) { write_safetensors(path, tensors); };
-    EXPECT_THROW(write({{"a", "F32", {3}, bytes_of(values)}}), std::invalid_argument);
-    EXPECT_THROW(write({{"a", "F64", {2}, bytes_of(values)}}), std::invalid_argument);
+    EXPECT_THROW(write({{"a", "F32", {3}, bytes_of(values)}}), std::logic_error);
+    EXPECT_THROW(write({{"a", "F32", {1}, bytes_of(values)}}), std::logic_error);
+    EXPECT_THROW(write({{"a", "F64", {2}, bytes_of(values)}}), std::logic_error);
     EXPECT_THROW(write({{"a", "F33", {2}, bytes_of(values)}}), std::invalid_argument);
     EXPECT_THROW(write({{"a", "F32", {-1, -2}, bytes_of(values)}}), std::invalid_argument);
     EXPECT_THROW(write({{"a", "F32", {2}, bytes_of(values)}, {"a", "F32", {2}, bytes_of(values)}}),
                  std::invalid_argument);
     EXPECT_THROW(write({{"__metadata__", "F32", {2}, bytes_of(values)}}), std::invalid_argument);
-    EXPECT_FALSE(std::filesystem::exists(path));
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(SafetensorsWriter, PiecesGiveTheFileOfAllValuesAtOnce) {
+    const TemporaryFolder folder;
+    const std::vector<float> a = {1, 2, 3, 4, 5, 6}, b = {7, 8};
+    const std::vector<std::uint8_t> odd = {9};
+    const std::vector<TensorToWrite> tensors = {
+        {"odd", "U8", {1}, bytes_of(odd)}, {"a", "F32", {3, 2}, bytes_of(a)}, {"none", "F32", {0, 2}, {}}, {"b", "F32", {2}, bytes_of(b)}};
+    write_safetensors(folder.path() / "whole", tensors, {{"format", "x"}});
+
+    SafetensorsWriter writer(folder.path() / "pieces",
+                             {{"odd", "U8", {1}}, {"a", "F32", {3, 2}}, {"none", "F32", {0, 2}}, {"b", "F32", {2}}}, {{"format", "x"}});
+    writer.append(3, bytes_of(b).first(4));
+    writer.append(1, bytes_of(a).first(8));
+    writer.append(0, bytes_of(odd));
+    writer.append(1, bytes_of(a).subspan(8));
+    writer.append(3, bytes_of(b).subspan(4));
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "pieces"));
+    writer.commit();
+    EXPECT_EQ(read_text(folder.path() / "pieces"), read_text(folder.path() / "whole"));
+}
+
+TEST(SafetensorsWriter, AFileIsWholeOrNotThere) {
+    const TemporaryFolder folder;
+    const std::vector<float> row = {1, 2};
+    {
+        SafetensorsWriter writer(folder.path() / "a", {{"a", "F32", {2, 2}}, {"b", "F32", {1, 2}}});
+        writer.append(1, bytes_of(row));
+        EXPECT_THROW(writer.append(1, bytes_of(row)), std::logic_error);
+        writer.append(0, bytes_of(row));
+        EXPECT_THROW(writer.commit(), std::logic_error);
+        EXPECT_THROW(writer.unnamed(), std::logic_error);
+        EXPECT_FALSE(std::filesystem::exists(folder.path() / "a"));
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(SafetensorsWriter, WithoutANameTheValuesLastAsLongAsTheirMapping) {
+    const TemporaryFolder folder;
+    const std::vector<float> values = {1, 2};
+    SafetensorsWriter writer(folder.path() / "a", {{"a", "F32", {2}}});
+    writer.append(0, bytes_of(values));
+    const SafetensorsFile file = writer.unnamed();
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+    std::vector<float> read(2);
+    file.read_float32(*file.find("a"), read);
+    EXPECT_EQ(read, values);
+}
+
+TEST(SafetensorsWriter, AFullDiskLeavesNothing) {
+    const TemporaryFolder folder;
+    const std::vector<float> row(1000, 1.0F);
+    // A file size limit makes pwrite(2) stop half-way, as a full disk does.
+    const SmallFiles limit(7000);
+    try {
+        SafetensorsWriter writer(folder.path() / "a", {{"a", "F32", {2, 1000}}});
+        writer.append(0, bytes_of(row));
+        writer.append(0, bytes_of(row));
+        writer.commit();
+        FAIL() << "the file is larger than files may be";
+    } catch (const StorageError& error) {
+        EXPECT_THAT(error.what(), HasSubstr((folder.path() / "a").string()));
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
 }  // namespace

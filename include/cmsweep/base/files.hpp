@@ -28,8 +28,31 @@ private:
 /// The whole file as text. Throws InputError naming the path.
 std::string read_text(const std::filesystem::path& path);
 
-/// Writes through a temporary name in the same folder, fsync, rename, fsync of the folder: readers see the old file
-/// or the new one, whole. Creates missing folders. Throws StorageError with path and cause.
+/// A new file, written under a temporary name in its folder until it is whole: readers see the old file or the new one.
+/// Without commit() it is removed. Creates missing folders. Its functions throw StorageError with path and cause.
+class AtomicFile {
+public:
+    explicit AtomicFile(std::filesystem::path path);
+    ~AtomicFile();
+    AtomicFile(const AtomicFile&) = delete;
+    AtomicFile& operator=(const AtomicFile&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+    int descriptor() const { return descriptor_; }
+    void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+    /// fsync, rename, fsync of the folder. The last call.
+    void commit();
+    /// Instead of commit(): maps what was written, as a file without a name that goes with its mapping.
+    MappedFile unnamed();
+
+private:
+    void close();
+
+    std::filesystem::path path_, temporary_;  ///< temporary_: empty once it is no name any more
+    int descriptor_ = -1;
+};
+
+/// An AtomicFile from what `write` writes, or with `text`.
 void write_atomically(const std::filesystem::path& path, std::string_view text);
 void write_atomically(const std::filesystem::path& path, const std::function<void(int file_descriptor)>& write);
 

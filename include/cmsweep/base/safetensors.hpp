@@ -29,6 +29,8 @@ class SafetensorsFile {
 public:
     /// Throws InputError: path, what is wrong, what was expected.
     explicit SafetensorsFile(const std::filesystem::path& path);
+    /// One that is mapped already; `path` goes into messages.
+    SafetensorsFile(MappedFile file, std::filesystem::path path);
 
     const std::filesystem::path& path() const { return path_; }
     /// Sorted by name.
@@ -46,6 +48,26 @@ private:
     std::map<std::string, std::string> metadata_;
 };
 
+/// Writes a file whose values come piece by piece. Atomically (AtomicFile), tensors in the order given, data aligned to 8 bytes.
+class SafetensorsWriter {
+public:
+    /// Names, dtypes and shapes of `tensors` count. Writes the header. Throws std::invalid_argument for what no file can hold.
+    SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorEntry> tensors,
+                      const std::map<std::string, std::string>& metadata = {});
+    /// The next values of a tensor, by its place in the order. Throws std::logic_error if they are more than its shape has.
+    void append(std::size_t tensor, std::span<const std::byte> values);
+    /// The file appears. Throws std::logic_error if values of some tensor are missing.
+    void commit();
+    /// Instead of commit(), with the same checks: the tensors as a mapped file without a name, which is gone with its mapping.
+    SafetensorsFile unnamed();
+
+private:
+    void check_whole() const;
+
+    AtomicFile file_;
+    std::vector<TensorEntry> tensors_;  ///< what is missing: `size` bytes, the first of them at `offset`
+};
+
 /// A tensor to write: `values` is not owned.
 struct TensorToWrite {
     std::string name;
@@ -54,7 +76,7 @@ struct TensorToWrite {
     std::span<const std::byte> values;
 };
 
-/// Writes atomically (write_atomically), tensors in the order given, data aligned to 8 bytes.
+/// The same with all values at once.
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
