@@ -94,7 +94,8 @@ std::shared_ptr<const PreparedBlock> Executor::prepared(const MetricInfo& metric
                                                         const std::string& site, std::int64_t block, const ProbeLayout& layout,
                                                         const SafePoint& safe_point) {
     return prepared_.get(metric.name + canonical_json(setting) + site + std::to_string(block) + asset.hex(), [&] {
-        auto prepared = metric.prepare(load_features(job_.features_file(asset), site, block), layout, setting, safe_point);
+        auto file = std::make_shared<const SafetensorsFile>(job_.features_file(asset));
+        auto prepared = metric.prepare(load_features(std::move(file), site, block), layout, setting, safe_point);
         const std::size_t bytes = prepared->bytes();
         return std::pair{std::move(prepared), bytes};
     });

@@ -87,8 +87,10 @@ void Executor::merge(const Task& task, TaskContext& context) {
         const auto& after = payload.at("after_merge");
         const auto& probe = after.at("probe");
         const std::string site = probe.at("sites").at(0);
-        const auto own = collect_features(predictor, probe_text(probe), {site}, probe.at("pooling"), device_, job_.precision, input.safe_point);
-        if (own.empty()) return "";
+        const auto written = write_features(job_.features_file(task.id), predictor, probe_text(probe), {site}, probe.at("pooling"),
+                                            device_, job_.precision, input.safe_point);
+        if (!written) return "";
+        const auto own = std::make_shared<const SafetensorsFile>(written->unnamed());  // gone when nobody uses it
         const ProbeLayout layout = probe_layout(probe);
         const MetricInfo& metric = *find_metric("cka_debiased");
         const nlohmann::json setting = complete_setting(metric.parameters, nlohmann::json::object());
@@ -96,11 +98,10 @@ void Executor::merge(const Task& task, TaskContext& context) {
         options.permutations = 0;
         options.interval = false;
         options.safe_point = input.safe_point;
-        const auto& blocks_of_own = own.at(site);
-        const auto block_count = static_cast<Eigen::Index>(blocks_of_own.size());
+        const Eigen::Index block_count = job_.geometry.blocks;
         const EntryMask same = EntryMask::NullaryExpr(block_count, block_count, [](Eigen::Index i, Eigen::Index j) { return i == j; });
         const BlockSource merged = [&](Eigen::Index block) {
-            return metric.prepare(blocks_of_own[static_cast<std::size_t>(block)], layout, setting, input.safe_point);
+            return metric.prepare(load_features(own, site, block), layout, setting, input.safe_point);
         };
         std::string missing;
         const auto diagonal = [&](const Id& other, std::vector<double>& out) {
@@ -114,9 +115,8 @@ void Executor::merge(const Task& task, TaskContext& context) {
         std::vector<double> members, to_base;
         for (const auto& asset : after.at("members")) diagonal(asset, members);
         diagonal(after.at("base"), to_base);
-        const std::int64_t blocks = job_.geometry.blocks;
-        record.set("similarity_member", {static_cast<std::int64_t>(after.at("members").size()), blocks}, std::move(members));
-        record.set("similarity_base", {blocks}, std::move(to_base));
+        record.set("similarity_member", {static_cast<std::int64_t>(after.at("members").size()), block_count}, std::move(members));
+        record.set("similarity_base", {block_count}, std::move(to_base));
         return missing;
     };
 

@@ -7,10 +7,10 @@ void Executor::represent(const Task& task, TaskContext& context) {
     const auto& payload = task.payload;
     const auto& probe = payload.at("probe");
     const NetworkPredictor predictor(model(payload.at("model")));
-    const auto collected = collect_features(predictor, probe_text(probe), probe.at("sites").get<std::vector<std::string>>(),
-                                            probe.at("pooling"), device_, job_.precision, [&] { context.safe_point(); });
     const Id asset = payload.at("features");
-    save_features(job_.features_file(asset), collected);
+    write_features(job_.features_file(asset), predictor, probe_text(probe), probe.at("sites").get<std::vector<std::string>>(),
+                   probe.at("pooling"), device_, job_.precision, [&] { context.safe_point(); })
+        ->commit();
     context.publish(asset);
 }
 
