@@ -1,6 +1,10 @@
 """Similarities of a whole sweep: what is compared, that the values are those of the features on disk, and that neither
 ranks, nor what else is compared, nor how the matrix of comparisons is cut changes a bit."""
 import json
+import os
+import resource
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,3 +166,34 @@ def test_like_blocks_have_the_values_of_the_full_matrix(world, stores):
         for figure in FIGURES:
             assert np.diag(row[figure]).tobytes() == np.diag(cross[key][figure]).tobytes(), key
             assert np.isnan(row[figure][~np.eye(2, dtype=bool)]).all()
+
+
+def data_of(pid) -> int:
+    """Bytes of memory that a process has asked for; of mapped files only what it may write."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmData:")]
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.skipif(b"__asan_init" in Path(program.CMSWEEP).read_bytes(), reason="AddressSanitizer's shadow counts as data")
+def test_a_representation_needs_no_memory_for_its_rows(world):
+    """Token pooling over many windows, by a process that may ask for a fraction of what the features take."""
+    config = world.sweep("rows")
+    worlds.write_corpus(world.text / "much", "record", documents=200, size=6000)
+    config["corpus"].append({"name": "much", "files": [world.text / "much" / "*"], "holdout": 0.6})
+    config["sweep"]["seeds"], config["grid"]["degrees"] = [0], [20]
+    config["similarity"].update(probe="much", windows="all", pooling="token", site=["residual", "mlp_output"], against=["base"])
+    file = worlds.write(config, world.root / "rows")
+    features = worlds.store_of(file, config).with_suffix(".d") / "cache" / "features"
+    more = 16 << 20
+    process = program.start(file, fault="event=task represent base at degree 0;signal=STOP")
+    try:
+        program.wait_for(lambda: program.state(process.pid) == "T", process)
+        before = set(features.glob("*.safetensors"))
+        limit = data_of(process.pid) + more
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, (limit, limit))
+        os.kill(process.pid, signal.SIGCONT)
+        program.wait_for(lambda: set(features.glob("*.safetensors")) > before, process)
+    finally:
+        program.kill(process.pid)
+        process.communicate()
+    assert all(written.stat().st_size > 6 * more for written in set(features.glob("*.safetensors")) - before)

@@ -39,7 +39,7 @@ def fault_sweep(world):
     config = world.sweep("long")
     config["finetune"].update(steps=40, batch=8)
     config["grid"].update(degrees=[0, 20, 40], layers=["all", "each"])
-    config["similarity"].update(against=["pair", "base"])
+    config["similarity"].update(against=["pair", "base"], after_merge=True)
     config["run"]["commit_seconds"] = 0.1
     return config
 
@@ -139,6 +139,22 @@ def test_a_kill_between_growing_and_renaming_keeps_the_old_store(world, config, 
         sweep.check()
     assert sweep.kept
     sweep.complete(undisturbed)
+
+
+def test_a_kill_while_a_merged_model_is_represented_leaves_nothing_behind(world, config, undisturbed):
+    sweep = Disturbed(world, config, "merged-features")
+    fewer = fault_sweep(world)
+    del fewer["grid"]["method"][2:]  # then all that is left to write are features of merged models
+    worlds.write(fewer, sweep.file.parent)
+    assert run(sweep.file).code == 0
+    sweep.check()
+    worlds.write(config, sweep.file.parent)
+    result = run(sweep.file, fault="event=safetensors.body;at=3")
+    assert result.code == KILLED, str(result)
+    (left,) = (sweep.side / "cache" / "features").glob(".*.tmp")  # of three, since what was used has gone
+    sweep.check()
+    sweep.complete(undisturbed)
+    assert not left.exists()
 
 
 def test_every_journaled_result_is_recovered(world, config, undisturbed):
