@@ -118,6 +118,7 @@ int plan_command(const std::filesystem::path& file, std::ostream& out) {
     }
     out << "estimated memory: " << format_bytes(61e6 + parameters * 4 * 6) << " a worker rank\n"
         << "estimated disk: " << format_bytes(disk) << " store, " << format_bytes(static_cast<double>(checkpoints) * parameters * 4) << " checkpoints at most, "
+        << format_bytes(plan.features_bytes) << " representations, "
         << format_bytes(tokens * (inputs.facts.geometry.vocabulary > 65536 ? 4 : 2)) << " tokens\n";
 
     if (!inputs.overlaps.empty()) {

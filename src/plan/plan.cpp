@@ -81,6 +81,7 @@ private:
     void add_trajectories();
     void add_references();
     void add_merges();
+    std::int64_t probe_windows(const std::string& corpus) const;
     std::int64_t probe_rows(const std::string& corpus) const;
     void add_comparisons();
     void add_represent_tasks();
@@ -405,7 +406,9 @@ Id Planner::features_of(const ModelNode& model, const std::string& probe) {
         add_need(task, model.asset);
         task.produces = {asset};
         task.work = forward_flops(facts_.geometry, facts_.geometry.context) *
-                    static_cast<double>(std::max<std::int64_t>(1, config_.similarity.windows)) * facts_.geometry.context;
+                    static_cast<double>(probe_windows(probe)) * facts_.geometry.context;
+        plan_.features_bytes += static_cast<double>(probe_rows(probe)) * facts_.geometry.width * 4.0 *
+                                static_cast<double>(facts_.geometry.blocks) * static_cast<double>(config_.similarity.sites.size());
         represent_tasks_.emplace(asset, std::move(task));
         represent_order_.push_back(asset);
     }
@@ -539,13 +542,14 @@ std::string metric_name(const MetricConfig& metric, const MetricInfo& info) {
     return given.empty() ? metric.name : metric.name + " " + canonical_json(given);
 }
 
+std::int64_t Planner::probe_windows(const std::string& corpus) const {
+    if (config_.similarity.windows > 0) return config_.similarity.windows;
+    return (static_cast<std::int64_t>(facts_.corpora.at(corpus).tokens[2]) - 1) / identity_.context_or_model(config_.similarity.context);
+}
+
 std::int64_t Planner::probe_rows(const std::string& corpus) const {
     const SimilarityConfig& similarity = config_.similarity;
-    const std::int64_t context = identity_.context_or_model(similarity.context);
-    const std::int64_t windows = similarity.windows > 0
-                                     ? similarity.windows
-                                     : (static_cast<std::int64_t>(facts_.corpora.at(corpus).tokens[2]) - 1) / context;
-    return windows * (similarity.pooling == "token" ? context : 1);
+    return probe_windows(corpus) * (similarity.pooling == "token" ? identity_.context_or_model(similarity.context) : 1);
 }
 
 // All comparisons of one metric and site on one probe make a matrix of representations by representations. A task is a

@@ -88,6 +88,9 @@ def test_plan_tells_what_a_run_would_do_and_does_nothing(world, tmp_path):
     for estimate in ("estimated time:", "estimated memory:", "estimated disk:", "overlap of training text with targets", "4 specialise"):
         assert estimate in out, out
     program.run_well(file)
+    features = list((worlds.store_of(file, config).with_suffix(".d") / "cache" / "features").iterdir())
+    announced = re.search(r"^estimated disk: .* ([\d.]+) KiB representations", out, re.MULTILINE)
+    assert announced and 0 <= sum(path.stat().st_size for path in features) / 1024 - float(announced[1]) < len(features), "all but their headers"
     again = program.run_well("plan", file).out
     assert "none, everything is done" in again and re.search(rf"^experiments +{rows} +(\d+) +\1 +0$", again, re.MULTILINE), again
     data = program.columns(worlds.store_of(file, config), "experiments")

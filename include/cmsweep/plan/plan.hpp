@@ -39,6 +39,7 @@ struct Plan {
     Axes axes;
     std::vector<Task> tasks;        ///< all of them, producers before consumers
     Id base;                        ///< the base model's id, loaded or made
+    double features_bytes = 0;      ///< of all representations on disk
     std::vector<std::string> warnings;
 
     const TableRows& table(std::string_view name) const;
