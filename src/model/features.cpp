@@ -89,9 +89,11 @@ std::unique_ptr<SafetensorsWriter> write_features(const std::filesystem::path& f
         }
         if (!writer) writer = open_file(file, features, windows, count);
         std::size_t tensor = 0;
-        for (const auto& [site, blocks] : features) {
-            for (const auto& rows : blocks)
+        for (auto& [site, blocks] : features) {
+            for (auto& rows : blocks) {
                 writer->append(tensor++, std::as_bytes(std::span(rows.data_ptr<float>(), static_cast<std::size_t>(rows.numel()))));
+                rows.reset();
+            }
         }
     }
     return writer;

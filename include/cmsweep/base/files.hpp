@@ -42,7 +42,7 @@ public:
     void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
     /// fsync, rename, fsync of the folder. The last call.
     void commit();
-    /// Instead of commit(): maps what was written, as a file without a name that goes with its mapping.
+    /// Instead of commit(): maps what was written, as a file without a name that goes with its mapping. Throws as MappedFile too.
     MappedFile unnamed();
 
 private:
