@@ -15,86 +15,168 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-struct ThinSvd {
-    Eigen::MatrixXd u;         // n x min(n, p)
-    Eigen::VectorXd s;
-    Eigen::MatrixXd loadings;  // u^T x
+constexpr Index kKeptRows = 4096;
+constexpr Index kKeptPerFeature = 4;
+
+/// X = U S V^T, min(n, p) directions.
+struct PrincipalDirections {
+    Eigen::VectorXd s;         // decreasing
+    Eigen::MatrixXd loadings;  // U^T X = S V^T
+    RowMajorMatrix basis;      // n < p only: U
 };
 
-/// By QR first, so that the decomposition itself is of min(n, p) x min(n, p).
-ThinSvd thin_svd(const Eigen::MatrixXd& x) {
+/// R of X = Q R (n >= p), p x p, from R of the rows so far above some more rows: as stable as all at once, which X^T X is
+/// not, and no more than about 3 p rows in memory.
+Eigen::MatrixXd r_factor(const BlockRows& x, const SafePoint& safe_point) {
     const Index n = x.rows();
     const Index p = x.cols();
-    const Index k = std::min(n, p);
-    const bool tall = n >= p;
-    const Eigen::HouseholderQR<Eigen::MatrixXd> qr(tall ? x : Eigen::MatrixXd(x.transpose()));
-    Eigen::MatrixXd r = qr.matrixQR().topRows(k);
-    r.triangularView<Eigen::StrictlyLower>().setZero();
-    const Eigen::MatrixXd small = tall ? r : Eigen::MatrixXd(r.transpose());
-    const Eigen::BDCSVD<Eigen::MatrixXd> svd(small, Eigen::ComputeFullU | Eigen::ComputeFullV);
-    ThinSvd result;
-    result.s = svd.singularValues();
-    const Eigen::MatrixXd right = svd.singularValues().asDiagonal() * svd.matrixV().transpose();
-    if (tall) {
-        result.u = Eigen::MatrixXd::Zero(n, k);
-        result.u.topRows(k) = svd.matrixU();
-        result.u.applyOnTheLeft(qr.householderQ());
-        result.loadings = right;
-    } else {
-        result.u = svd.matrixU();
-        Eigen::MatrixXd transposed = Eigen::MatrixXd::Zero(p, k);
-        transposed.topRows(k) = right.transpose();
-        transposed.applyOnTheLeft(qr.householderQ());
-        result.loadings = transposed.transpose();
+    const Index fresh = std::max(kBandRows, 2 * p);
+    Eigen::MatrixXd stacked(std::min(n, p + fresh), p);
+    RowMajorMatrix memory;
+    Index filled = 0;
+    for (Index first = 0; first < n;) {
+        if (safe_point) safe_point();
+        const Index count = std::min(n - first, stacked.rows() - filled);
+        stacked.middleRows(filled, count) = x.at(consecutive(first, count), memory);
+        Eigen::Ref<Eigen::MatrixXd> so_far = stacked.topRows(filled + count);
+        const Eigen::HouseholderQR<Eigen::Ref<Eigen::MatrixXd>> in_place(so_far);
+        stacked.topRows(p).triangularView<Eigen::StrictlyLower>().setZero();
+        first += count;
+        filled = p;
     }
+    return stacked.topRows(p);
+}
+
+/// By QR first, so that the decomposition itself is of min(n, p) x min(n, p).
+PrincipalDirections principal_directions(const BlockRows& x, const SafePoint& safe_point) {
+    PrincipalDirections result;
+    if (x.rows() >= x.cols()) {
+        const Eigen::BDCSVD<Eigen::MatrixXd> svd(r_factor(x, safe_point), Eigen::ComputeFullV);
+        result.s = svd.singularValues();
+        result.loadings = result.s.asDiagonal() * svd.matrixV().transpose();
+        return result;
+    }
+    RowMajorMatrix memory;
+    const RowBand all = x.at(consecutive(0, x.rows()), memory);
+    const Eigen::HouseholderQR<Eigen::MatrixXd> qr(all.transpose());
+    Eigen::MatrixXd r = qr.matrixQR().topRows(x.rows());
+    r.triangularView<Eigen::StrictlyLower>().setZero();
+    const Eigen::BDCSVD<Eigen::MatrixXd> svd(r.transpose(), Eigen::ComputeFullU);
+    result.s = svd.singularValues();
+    result.basis = svd.matrixU();
+    result.loadings.noalias() = svd.matrixU().transpose() * all;
     return result;
+}
+
+/// U_x^T U_y over rows_x of x and as many rows_y of y, k_x x k_y.
+Eigen::MatrixXd basis_product(const CanonicalBlock& x, std::span<const Index> rows_x, const CanonicalBlock& y,
+                              std::span<const Index> rows_y, const SafePoint& safe_point) {
+    Eigen::MatrixXd product = cross_product(x.rows, rows_x, y.rows, rows_y, safe_point);
+    if (!x.kept) product = x.squares.cwiseInverse().asDiagonal() * (x.loadings * product);
+    if (!y.kept) product = product * y.loadings.transpose() * y.squares.cwiseInverse().asDiagonal();
+    return product;
+}
+
+/// Two bases without some rows, centred anew.
+struct KeptProducts {
+    Eigen::MatrixXd cross;     // k_x x k_y
+    Eigen::MatrixXd factor_x;  // Cholesky factors of the Gram matrices; empty where singular
+    Eigen::MatrixXd factor_y;
+};
+
+/// What remains of the bases' products, the identity and `cross`, when `rows` are taken away.
+KeptProducts products_without(const CanonicalBlock& x, const CanonicalBlock& y, const Eigen::MatrixXd& cross,
+                              std::span<const Index> rows, const SafePoint& safe_point) {
+    KeptProducts kept{cross, Eigen::MatrixXd::Identity(x.k, x.k), Eigen::MatrixXd::Identity(y.k, y.k)};
+    Eigen::VectorXd sum_x = Eigen::VectorXd::Zero(x.k);
+    Eigen::VectorXd sum_y = Eigen::VectorXd::Zero(y.k);
+    RowMajorMatrix memory_x;
+    RowMajorMatrix memory_y;
+    for (std::size_t first = 0; first < rows.size(); first += kBandRows) {
+        if (safe_point) safe_point();
+        const auto some = rows.subspan(first, std::min<std::size_t>(kBandRows, rows.size() - first));
+        const RowBand of_x = x.basis_rows(some, memory_x);
+        const RowBand of_y = y.basis_rows(some, memory_y);
+        kept.cross.noalias() -= of_x.transpose() * of_y;
+        kept.factor_x.selfadjointView<Eigen::Lower>().rankUpdate(of_x.transpose(), -1);
+        kept.factor_y.selfadjointView<Eigen::Lower>().rankUpdate(of_y.transpose(), -1);
+        sum_x += of_x.colwise().sum().transpose();
+        sum_y += of_y.colwise().sum().transpose();
+    }
+    const double remaining = static_cast<double>(x.n) - static_cast<double>(rows.size());
+    kept.cross.noalias() -= sum_x * sum_y.transpose() / remaining;
+    const auto factorise = [remaining](Eigen::MatrixXd& gram, const Eigen::VectorXd& sum) {
+        gram.selfadjointView<Eigen::Lower>().rankUpdate(sum, -1 / remaining);
+        const Eigen::LLT<Eigen::MatrixXd> cholesky(gram);
+        // A direction of which less remains is known to fewer than eight digits: the rest was subtracted from 1.
+        const bool sound = cholesky.info() == Eigen::Success && cholesky.matrixLLT().diagonal().minCoeff() > 1e-4;
+        gram = sound ? Eigen::MatrixXd(cholesky.matrixL()) : Eigen::MatrixXd();
+    };
+    factorise(kept.factor_x, sum_x);
+    factorise(kept.factor_y, sum_y);
+    return kept;
 }
 
 }  // namespace
 
-CanonicalBlock::CanonicalBlock(const Features& features, const ProbeLayout& layout, double variance, const SafePoint& safe_point) {
+bool keeps_basis(Index n, Index p) { return n <= std::max(kKeptRows, kKeptPerFeature * p); }
+
+CanonicalBlock::CanonicalBlock(const Features& features, const ProbeLayout& layout, const CanonicalRecipe& recipe,
+                               const SafePoint& safe_point) {
     check_features(features, layout);
     content = features_id(features);
     n = features.rows();
     if (n < 3) throw NumericError("n = " + std::to_string(n) + " rows: canonical correlations need at least 3");
-    const Eigen::MatrixXd x = centred_features(features);
-    const ThinSvd svd = thin_svd(x);
-    warn_of_dominant_row(x);
-    const double total = svd.s.squaredNorm();
+    rows = BlockRows(features);
+    warn_of_dominant_row(row_squares(rows, safe_point));
+    PrincipalDirections directions = principal_directions(rows, safe_point);
+    const double total = directions.s.squaredNorm();
     if (!(total > 0)) {
         throw NumericError("all n = " + std::to_string(n) + " rows are equal (constant features): similarity is undefined");
     }
-    const double tolerance = static_cast<double>(std::max(n, x.cols())) * std::numeric_limits<float>::epsilon();
-    Index k = 0;
+    const double tolerance = static_cast<double>(std::max(n, features.cols())) * std::numeric_limits<float>::epsilon();
     double held = 0;
-    while (k < svd.s.size() && svd.s(k) > tolerance * svd.s(0)) {
-        held += svd.s(k) * svd.s(k);
+    while (k < directions.s.size() && directions.s(k) > tolerance * directions.s(0)) {
+        held += directions.s(k) * directions.s(k);
         ++k;
-        if (variance < 1 && held >= variance * total) break;
+        if (recipe.variance < 1 && held >= recipe.variance * total) break;
     }
-    basis = svd.u.leftCols(k);
-    loadings = svd.loadings.topRows(k);
-    windows = window_sums_of_rows(basis, layout);
+    loadings = directions.loadings.topRows(k);
+    squares = directions.s.head(k).cwiseAbs2();
 
-    const RowOrder order(layout);
-    if (order.groups() < 2) return;
-    for (int g = 0; g < order.groups(); ++g) {
-        if (safe_point) safe_point();
-        const Eigen::MatrixXd kept = rows_at(basis, rows_without(order, g));
-        const Eigen::VectorXd sum = kept.colwise().sum().transpose();
-        Eigen::MatrixXd gram(k, k);
-        gram.noalias() = kept.transpose() * kept;
-        gram -= sum * sum.transpose() / static_cast<double>(kept.rows());
-        const Eigen::LLT<Eigen::MatrixXd> cholesky(gram);
-        const bool sound = cholesky.info() == Eigen::Success && cholesky.matrixLLT().diagonal().minCoeff() > 1e-6;
-        factor.push_back(sound ? Eigen::MatrixXd(cholesky.matrixL()) : Eigen::MatrixXd());
+    if (directions.basis.size() > 0) {
+        rows = BlockRows(RowMajorMatrix(directions.basis.leftCols(k)));
+        kept = true;
+    } else if (recipe.keep_basis.value_or(keeps_basis(n, features.cols()))) {
+        RowMajorMatrix basis(n, k);
+        RowMajorMatrix memory;
+        for (Index first = 0; first < n; first += kBandRows) {
+            if (safe_point) safe_point();
+            const Index count = std::min(kBandRows, n - first);
+            basis.middleRows(first, count) = basis_rows(consecutive(first, count), memory);
+        }
+        rows = BlockRows(std::move(basis));
+        kept = true;
+    }
+    if (recipe.windows) {
+        windows = window_sums_of_rows(layout, k, [&](Index first, Index count) {
+            if (safe_point) safe_point();
+            RowMajorMatrix memory;
+            return RowMajorMatrix(basis_rows(consecutive(first, count), memory));
+        });
     }
 }
 
+RowBand CanonicalBlock::basis_rows(std::span<const Index> numbers, RowMajorMatrix& memory) const {
+    if (kept) return rows.at(numbers, memory);
+    RowMajorMatrix centred;
+    memory.noalias() = rows.at(numbers, centred) * loadings.transpose();
+    memory *= squares.cwiseInverse().asDiagonal();
+    return {memory.data(), memory.rows(), k};
+}
+
 std::size_t CanonicalBlock::bytes() const {
-    std::size_t numbers = static_cast<std::size_t>(basis.size() + loadings.size() + 2 * windows.within.size());
-    for (const auto& matrix : factor) numbers += static_cast<std::size_t>(matrix.size());
-    return numbers * sizeof(double);
+    return rows.bytes() + static_cast<std::size_t>(loadings.size() + squares.size() + 2 * windows.within.size()) * sizeof(double);
 }
 
 Eigen::VectorXd correlations(const Eigen::MatrixXd& cross) {
@@ -112,59 +194,48 @@ ParameterSpec variance_parameter(double default_value) {
 
 std::shared_ptr<const PreparedBlock> prepare_canonical(const Features& features, const ProbeLayout& layout,
                                                        const nlohmann::json& setting, const SafePoint& safe_point) {
-    return std::make_shared<const CanonicalBlock>(features, layout, setting.at("variance").get<double>(), safe_point);
+    const CanonicalRecipe recipe{setting.at("variance").get<double>(), false, {}};
+    return std::make_shared<const CanonicalBlock>(features, layout, recipe, safe_point);
 }
 
 ComparisonResult compare_canonical(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
-                                   const ComparisonOptions& options, const EntryMask& wanted, const CanonicalValue& value,
-                                   bool exact_null) {
+                                   const ComparisonOptions& options, const EntryMask& wanted, const CanonicalValue& value) {
     const auto figures = [&](const CanonicalBlock& x, const CanonicalBlock& y, const PairContext& context) {
         EntryFigures entry;
         entry.null_mean = kNan;
-        const Index k_x = x.basis.cols();
-        const Index k_y = y.basis.cols();
-        const auto together = std::to_string(k_x) + " and " + std::to_string(k_y) + " kept dimensions";
-        if (x.n <= k_x + k_y) {
+        const auto together = std::to_string(x.k) + " and " + std::to_string(y.k) + " kept dimensions";
+        if (x.n <= x.k + y.k) {
             entry.value = kNan;
             entry.message = together + " against n = " + std::to_string(x.n) +
                             " rows: correlations are 1 by chance unless n exceeds both together; raise similarity.windows or "
                             "lower the metric's variance";
             return entry;
         }
-        Eigen::MatrixXd cross(k_x, k_y);
-        cross.noalias() = x.basis.transpose() * y.basis;
-        entry.value = value(cross, x.loadings);
-        for (const auto& rows : context.permuted) {
+        const auto loadings = [&x] { return x.loadings; };
+        const std::vector<Index> rows = consecutive(0, x.n);
+        const Eigen::MatrixXd cross = basis_product(x, rows, y, rows, context.safe_point);
+        entry.value = value(cross, loadings);
+        for (const auto& permutation : context.permutations) {
             context.safe_point();
-            const Eigen::MatrixXd permuted = rows_at(y.basis, rows);
-            Eigen::MatrixXd chance(k_x, k_y);
-            chance.noalias() = x.basis.transpose() * permuted;
-            entry.permuted.push_back(value(chance, x.loadings));
+            const std::vector<Index> permuted = permuted_rows(context.layout, permutation);
+            entry.permuted.push_back(value(basis_product(x, rows, y, permuted, context.safe_point), loadings));
         }
-        if (exact_null) {
-            entry.null_mean = mean_over_permutations(x.windows, y.windows, context.layout) /
-                              static_cast<double>(std::min(k_x, k_y));
-        }
-        if (!context.deletions) return entry;
-        for (int g = 0; g < context.order.groups(); ++g) {
+        entry.null_mean = mean_over_permutations(x.windows, y.windows, context.layout) / static_cast<double>(std::min(x.k, y.k));
+        for (int g = 0; context.deletions && g < context.order.groups(); ++g) {
             context.safe_point();
-            const std::vector<Index> rows = rows_without(context.order, g);
-            const auto& factor_x = x.factor[static_cast<std::size_t>(g)];
-            const auto& factor_y = y.factor[static_cast<std::size_t>(g)];
-            if (factor_x.size() == 0 || factor_y.size() == 0 || static_cast<Index>(rows.size()) <= k_x + k_y) {
+            const auto without = context.rows_of(g);
+            KeptProducts kept;
+            if (x.n - static_cast<Index>(without.size()) > x.k + y.k) kept = products_without(x, y, cross, without, context.safe_point);
+            if (kept.factor_x.size() == 0 || kept.factor_y.size() == 0) {
                 entry.deleted.push_back(kNan);
                 entry.message = together + ": too many for the rows that remain without a document group: no interval";
                 continue;
             }
-            const Eigen::MatrixXd kept_x = rows_at(x.basis, rows);
-            const Eigen::MatrixXd kept_y = rows_at(y.basis, rows);
-            Eigen::MatrixXd kept_cross(k_x, k_y);
-            kept_cross.noalias() = kept_x.transpose() * kept_y;
-            kept_cross -= kept_x.colwise().sum().transpose() * kept_y.colwise().sum() / static_cast<double>(rows.size());
-            factor_x.triangularView<Eigen::Lower>().solveInPlace(kept_cross);
-            Eigen::MatrixXd transposed = kept_cross.transpose();
-            factor_y.triangularView<Eigen::Lower>().solveInPlace(transposed);
-            entry.deleted.push_back(value(transposed.transpose(), factor_x.transpose() * x.loadings));
+            kept.factor_x.triangularView<Eigen::Lower>().solveInPlace(kept.cross);
+            Eigen::MatrixXd transposed = kept.cross.transpose();
+            kept.factor_y.triangularView<Eigen::Lower>().solveInPlace(transposed);
+            kept.cross = transposed.transpose();
+            entry.deleted.push_back(value(kept.cross, [&]() -> Eigen::MatrixXd { return kept.factor_x.transpose() * x.loadings; }));
         }
         return entry;
     };

@@ -68,6 +68,7 @@ struct AlignmentBlock : NeighbourBlock {
                                ": expected a positive value; raise k or similarity.windows");
         }
     }
+    std::size_t bytes() const override { return NeighbourBlock::bytes() + lists.bytes() + self.size() * sizeof(double); }
     NeighbourLists lists;
     std::vector<double> self;  // the kernel with itself without each group, last: all rows
 };
@@ -77,9 +78,9 @@ EntryFigures figures(const AlignmentBlock& x, const AlignmentBlock& y, const Pai
     entry.null_mean = kNan;  // the shared mask makes it no bilinear form: the mean over the permutations
     const double norm = std::sqrt(x.self.back() * y.self.back());
     entry.value = masked_hsic(x.lists, y.lists) / norm;
-    for (const auto& rows : context.permuted) {
+    for (const auto& permutation : context.permutations) {
         context.safe_point();
-        entry.permuted.push_back(masked_hsic(x.lists, permuted_lists(y.lists, rows)) / norm);
+        entry.permuted.push_back(masked_hsic(x.lists, permuted_lists(y.lists, permuted_rows(context.layout, permutation))) / norm);
     }
     for (int g = 0; context.deletions && g < context.order.groups(); ++g) {
         context.safe_point();

@@ -17,6 +17,9 @@ struct MutualBlock : NeighbourBlock {
             for (Index at = row * k; at < (row + 1) * k; ++at) windows.add(layout, row, lists.row[at], 1);
         }
     }
+    std::size_t bytes() const override {
+        return NeighbourBlock::bytes() + lists.bytes() + static_cast<std::size_t>(2 * windows.within.size()) * sizeof(double);
+    }
     NeighbourLists lists;
     WindowSums windows;  // of the matrix that is 1 where j is a neighbour of i
 };
@@ -46,9 +49,9 @@ EntryFigures figures(const MutualBlock& x, const MutualBlock& y, const PairConte
     entry.null_mean = context.layout.rows_per_window == 1
                           ? static_cast<double>(x.k) / static_cast<double>(x.n - 1)
                           : mean_over_permutations(x.windows, y.windows, context.layout) / static_cast<double>(x.k * x.n);
-    for (const auto& rows : context.permuted) {
+    for (const auto& permutation : context.permutations) {
         context.safe_point();
-        entry.permuted.push_back(shared(x.lists, permuted_lists(y.lists, rows)));
+        entry.permuted.push_back(shared(x.lists, permuted_lists(y.lists, permuted_rows(context.layout, permutation))));
     }
     for (int g = 0; context.deletions && g < context.order.groups(); ++g) {
         context.safe_point();

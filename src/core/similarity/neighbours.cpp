@@ -5,13 +5,24 @@
 #include <limits>
 #include <numeric>
 
+#include "block_rows.hpp"
 #include "cmsweep/base/error.hpp"
 
 namespace cmsweep {
 namespace {
 
 constexpr Index kMostRows = 32768;  // n^2 p work, n (k + rows of a group) memory
-constexpr Index kTileRows = 128;
+constexpr Index kTileRows = 256;
+
+/// Rows [first, first + count) at unit length; a zero row stays zero.
+RowMajorMatrix unit_rows(const Features& features, Index first, Index count) {
+    RowMajorMatrix x = features.matrix().middleRows(first, count).cast<double>();
+    for (Index row = 0; row < count; ++row) {
+        const double norm = x.row(row).norm();
+        if (norm > 0) x.row(row) /= norm;
+    }
+    return x;
+}
 
 void append_sorted(NeighbourLists& lists, std::vector<std::pair<std::int32_t, double>>& found) {
     std::sort(found.begin(), found.end());
@@ -36,11 +47,6 @@ NeighbourBlock::NeighbourBlock(const Features& features, const ProbeLayout& layo
     if ((features.matrix().rowwise() - features.matrix().row(0)).isZero(0)) {
         throw NumericError("all " + std::to_string(n) + " rows are equal: none has nearest neighbours");
     }
-    RowMajorMatrix x = features.matrix().cast<double>();
-    for (Index row = 0; row < n; ++row) {
-        const double norm = x.row(row).norm();
-        if (norm > 0) x.row(row) /= norm;
-    }
     const RowOrder order(layout);
     std::vector<int> group(static_cast<std::size_t>(n));
     for (Index place = 0; place < n; ++place) group[order.source[place]] = order.group[place];
@@ -53,7 +59,11 @@ NeighbourBlock::NeighbourBlock(const Features& features, const ProbeLayout& layo
         if (safe_point) safe_point();
         const Index count = std::min(kTileRows, n - first);
         RowMajorMatrix products(count, n);
-        products.noalias() = x.middleRows(first, count) * x.transpose();
+        const RowMajorMatrix x = unit_rows(features, first, count);
+        for (Index column = 0; column < n; column += kBandRows) {
+            const Index columns = std::min(kBandRows, n - column);
+            products.middleCols(column, columns).noalias() = x * unit_rows(features, column, columns).transpose();
+        }
         for (Index i = 0; i < count; ++i) {
             for (Index j = 0; j < n; ++j) nearness[j] = std::llround(products(i, j) * 0x1p40);
             std::iota(candidates.begin(), candidates.end(), 0);

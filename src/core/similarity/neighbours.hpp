@@ -15,6 +15,7 @@ struct NeighbourLists {
     std::vector<std::int32_t> row;
     std::vector<double> similarity;  ///< to each, the inner product of the rows at unit length
     Index rows() const { return static_cast<Index>(row.size()) / k; }
+    std::size_t bytes() const { return row.size() * (sizeof(std::int32_t) + sizeof(double)); }
 };
 
 /// Nearest neighbours by inner product of rows at unit length (a zero row stays zero), not centred, a row not being its

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -17,15 +18,18 @@ namespace cmsweep {
 struct PairContext {
     PairContext(const ProbeLayout& probe, const ComparisonOptions& options)
         : layout(probe), order(probe), deletions(options.interval && order.groups() > 1), safe_point(options.safe_point ? options.safe_point : [] {}) {
-        for (const auto& permutation : window_permutations(probe, options.permutations)) {
-            permuted.push_back(permuted_rows(probe, permutation));
-        }
+        permutations = window_permutations(probe, options.permutations);
+    }
+    /// Numbers of the rows of a group.
+    std::span<const Index> rows_of(int group) const {
+        const RowRun& run = order.batches.front().runs[static_cast<std::size_t>(group)];
+        return std::span(order.source).subspan(static_cast<std::size_t>(run.begin), static_cast<std::size_t>(run.count));
     }
     const ProbeLayout& layout;
     RowOrder order;
-    bool deletions;                            ///< are values without each group wanted?
-    std::function<void()> safe_point;          ///< to be called before each permutation and deletion, which may cost a decomposition
-    std::vector<std::vector<Index>> permuted;  ///< rows of the second argument, in the order of each permutation
+    bool deletions;                    ///< are values without each group wanted?
+    std::function<void()> safe_point;  ///< to be called before each permutation and deletion, which may cost a decomposition
+    std::vector<std::vector<std::int64_t>> permutations;  ///< of the second argument's windows, for permuted_rows()
 };
 
 /// Base of blocks that are compared pair by pair.
@@ -34,10 +38,10 @@ struct PairBlock : PreparedBlock {
     std::string warning;  ///< of every comparison with this block; empty: none
 
 protected:
-    /// Warns if one row of the centred features (n x p) rules the value.
-    void warn_of_dominant_row(const Eigen::MatrixXd& centred) {
+    /// Warns if one row of the centred features rules the value; `squares` are the squared norms of all.
+    void warn_of_dominant_row(const Eigen::VectorXd& squares) {
         double share = 0;
-        const Index row = dominant_row(centred.rowwise().squaredNorm(), &share);
+        const Index row = dominant_row(squares, &share);
         warning = dominance_message(row, share);
     }
 };
@@ -81,23 +85,6 @@ inline std::vector<Index> rows_without(const RowOrder& order, int group) {
         if (!dropped[static_cast<std::size_t>(row)]) rows.push_back(row);
     }
     return rows;
-}
-
-/// The rows of `z` at `rows`.
-inline Eigen::MatrixXd rows_at(const Eigen::MatrixXd& z, const std::vector<Index>& rows) {
-    Eigen::MatrixXd result(static_cast<Index>(rows.size()), z.cols());
-    for (Index column = 0; column < z.cols(); ++column) {
-        for (std::size_t i = 0; i < rows.size(); ++i) result(static_cast<Index>(i), column) = z(rows[i], column);
-    }
-    return result;
-}
-
-/// The centred features in float64, n x p.
-inline Eigen::MatrixXd centred_features(const Features& features) {
-    const ColumnCentre centre = column_centre(features);
-    RowMajorMatrix x(features.rows(), features.cols());
-    for (Index row = 0; row < x.rows(); ++row) centred_row(features, centre, row, x.data() + row * x.cols());
-    return x;
 }
 
 }  // namespace cmsweep

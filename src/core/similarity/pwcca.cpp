@@ -10,8 +10,9 @@ namespace {
 /// With canonical directions a_i of x (left singular vectors of the cross-correlation), h_i = basis a_i and its weight
 /// sum_j |<h_i, x_j>| over x's own centred features x_j: row i of |A^T loadings|. Always the first argument's variates
 /// with the first argument's features, whichever is smaller.
-double weighted_mean(const Eigen::MatrixXd& cross, const Eigen::MatrixXd& loadings) {
+double weighted_mean(const Eigen::MatrixXd& cross, const Loadings& loadings_of_x) {
     const Eigen::BDCSVD<Eigen::MatrixXd> svd(cross, Eigen::ComputeThinU | Eigen::ComputeThinV);
+    const Eigen::MatrixXd loadings = loadings_of_x();
     Eigen::MatrixXd projections(svd.matrixU().cols(), loadings.cols());
     projections.noalias() = svd.matrixU().transpose() * loadings;
     const Eigen::VectorXd weights = projections.cwiseAbs().rowwise().sum();
@@ -20,7 +21,7 @@ double weighted_mean(const Eigen::MatrixXd& cross, const Eigen::MatrixXd& loadin
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
                          const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
-    return compare_canonical(a, b, layout, options, wanted, weighted_mean, false);
+    return compare_canonical(a, b, layout, options, wanted, weighted_mean);
 }
 
 }  // namespace

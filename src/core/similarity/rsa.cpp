@@ -129,8 +129,9 @@ EntryFigures figures(const RankBlock& x, const RankBlock& y, const PairContext& 
     // The matrix of ranks has no diagonal, so with one row a window every permutation averages to 0.
     entry.null_mean = context.layout.rows_per_window == 1 ? 0 : mean_over_permutations(x.windows, y.windows, context.layout) / 2;
     Eigen::VectorXd permuted(y.ranks.size());
-    for (const auto& rows : context.permuted) {
+    for (const auto& permutation : context.permutations) {
         context.safe_point();
+        const std::vector<Index> rows = permuted_rows(context.layout, permutation);
         Index pair = 0;
         for (Index i = 0; i < n; ++i) {
             for (Index j = i + 1; j < n; ++j) {

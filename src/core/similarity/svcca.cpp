@@ -5,8 +5,8 @@ namespace {
 
 ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const ProbeLayout& layout,
                          const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
-    const auto mean = [](const Eigen::MatrixXd& cross, const Eigen::MatrixXd&) { return correlations(cross).mean(); };
-    return compare_canonical(a, b, layout, options, wanted, mean, false);
+    const auto mean = [](const Eigen::MatrixXd& cross, const Loadings&) { return correlations(cross).mean(); };
+    return compare_canonical(a, b, layout, options, wanted, mean);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "window_sums.hpp"
 
+#include <algorithm>
 #include <limits>
 
 namespace cmsweep {
@@ -10,16 +11,20 @@ WindowSums WindowSums::zero(const ProbeLayout& layout) {
     return {Eigen::MatrixXd::Zero(c, c), Eigen::MatrixXd::Zero(c, c)};
 }
 
-WindowSums window_sums_of_rows(const Eigen::MatrixXd& z, const ProbeLayout& layout) {
+WindowSums window_sums_of_rows(const ProbeLayout& layout, Index k, const std::function<RowMajorMatrix(Index, Index)>& rows) {
     const Index c = layout.rows_per_window;
     WindowSums sums = WindowSums::zero(layout);
     if (sums.within.size() == 0) return sums;
-    Eigen::MatrixXd total = Eigen::MatrixXd::Zero(c, z.cols());
-    for (Index window = 0; window < layout.windows; ++window) {
-        const Eigen::MatrixXd rows = z.middleRows(window * c, c);
-        const Eigen::MatrixXd transposed = rows.transpose();
-        sums.within.noalias() += rows * transposed;
-        total += rows;
+    Eigen::MatrixXd total = Eigen::MatrixXd::Zero(c, k);
+    const Index together = std::max<Index>(1, 512 / c);  // windows
+    for (Index first = 0; first < layout.windows; first += together) {
+        const RowMajorMatrix some = rows(first * c, std::min(together, layout.windows - first) * c);
+        for (Index row = 0; row < some.rows(); row += c) {
+            const Eigen::MatrixXd z = some.middleRows(row, c);
+            const Eigen::MatrixXd transposed = z.transpose();
+            sums.within.noalias() += z * transposed;
+            total += z;
+        }
     }
     const Eigen::MatrixXd transposed = total.transpose();
     sums.between.noalias() = total * transposed;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include <Eigen/Core>
 
 #include "rows.hpp"
@@ -26,8 +28,8 @@ struct WindowSums {
     }
 };
 
-/// The sums of G = Z Z^T from Z (n x k, rows as in the feature matrix).
-WindowSums window_sums_of_rows(const Eigen::MatrixXd& z, const ProbeLayout& layout);
+/// The sums of G = Z Z^T from Z (n x k); rows(first, count) gives some rows, numbered as in the feature matrix.
+WindowSums window_sums_of_rows(const ProbeLayout& layout, Index k, const std::function<RowMajorMatrix(Index, Index)>& rows);
 
 /// NaN if there are no sums or fewer than two windows.
 double mean_over_permutations(const WindowSums& a, const WindowSums& b, const ProbeLayout& layout);

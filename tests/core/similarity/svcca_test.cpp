@@ -34,13 +34,13 @@ TEST(Svcca, CumulatesSquaredSingularValuesAgainstTheirWholeSum) {
     for (int j = 0; j < 4; ++j) {
         for (int i = 0; i < 8; ++i) x(i, j) = static_cast<float>(signs[j][i] * std::sqrt(squares[j] / 8));
     }
-    EXPECT_EQ(CanonicalBlock(x, layout_of(8), 0.89, {}).basis.cols(), 1);
-    EXPECT_EQ(CanonicalBlock(x, layout_of(8), 0.97, {}).basis.cols(), 2);
-    EXPECT_EQ(CanonicalBlock(x, layout_of(8), 0.985, {}).basis.cols(), 3);
-    EXPECT_EQ(CanonicalBlock(x, layout_of(8), 0.995, {}).basis.cols(), 4);
+    EXPECT_EQ(CanonicalBlock(x, layout_of(8), {0.89, false, {}}, {}).k, 1);
+    EXPECT_EQ(CanonicalBlock(x, layout_of(8), {0.97, false, {}}, {}).k, 2);
+    EXPECT_EQ(CanonicalBlock(x, layout_of(8), {0.985, false, {}}, {}).k, 3);
+    EXPECT_EQ(CanonicalBlock(x, layout_of(8), {0.995, false, {}}, {}).k, 4);
     FeatureMatrix doubled(8, 8);
     doubled << x, x;
-    EXPECT_EQ(CanonicalBlock(doubled, layout_of(8), 1, {}).basis.cols(), 4);  // rank, not width
+    EXPECT_EQ(CanonicalBlock(doubled, layout_of(8), {1, false, {}}, {}).k, 4);  // rank, not width
 }
 
 TEST(Svcca, TooManyDimensionsForTheRowsIsNotAValue) {
