@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <stdexcept>
 
 #include <Eigen/SVD>
 
@@ -50,6 +51,19 @@ TEST_P(PairByPair, FiguresAreThoseOfThePermutedAndRemainingRows) {
         EXPECT_NEAR(result.low(0, 0), interval.low, 1e-11);
         EXPECT_NEAR(result.high(0, 0), interval.high, 1e-11);
     }
+}
+
+TEST_P(PairByPair, PreparationHasSafePoints) {
+    const MetricInfo& metric = *find_metric(GetParam());
+    const FeatureMatrix x = golden_features(1, 5400, 5);
+    int count = 0;
+    const auto prepare = [&](const SafePoint& safe_point) { metric.prepare(x, layout_of(5400, 1, 4), default_setting(metric), safe_point); };
+    prepare([&] { ++count; });
+    EXPECT_GE(count, 2 * 5400 / kBandRows);
+    EXPECT_THROW(prepare([&] {
+                     if (--count == 0) throw std::runtime_error("the run ends here");
+                 }),
+                 std::runtime_error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Metrics, PairByPair, testing::Values("cca", "svcca", "pwcca", "procrustes"),
