@@ -60,9 +60,10 @@ inline bool runs_within(std::size_t bytes, const std::function<void()>& work) {
         // Each of OpenBLAS's threads takes work space once, of which it would ask for ever if it got none: now, in a product
         // that all of them have a part in. What follows is of one thread, since threads of OpenMP do not survive fork().
         const Eigen::MatrixXd factor = Eigen::MatrixXd::Ones(512, 512);
-        const Eigen::MatrixXd product = factor * factor;
+        Eigen::MatrixXd product = factor * factor;
         omp_set_num_threads(1);
         openblas_set_num_threads(1);
+        product = factor * factor;  // a thread that is left keeps its work space: the one needs its own
         std::ifstream status("/proc/self/status");
         rlim_t kib = 0;
         for (std::string word; status >> word;) {
