@@ -8,6 +8,7 @@
 #include <fstream>
 #include <functional>
 
+#include "../base/limited_memory.hpp"
 #include "../base/small_files.hpp"
 #include "cmsweep/base/error.hpp"
 #include "cmsweep/base/files.hpp"
@@ -243,22 +244,8 @@ TEST_F(WrittenFeatures, APredictorWithoutAStreamGivesNone) {
     EXPECT_FALSE(std::filesystem::exists(file.parent_path()));
 }
 
-#ifndef __SANITIZE_ADDRESS__  // its shadow counts as data
-
-/// The process may ask for `bytes` of memory more than it has. Mapped files count only if they may be written.
-void limit_data(std::size_t bytes) {
-    std::ifstream status("/proc/self/status");
-    for (std::string word; status >> word;) {
-        std::size_t kibibytes = 0;
-        if (word != "VmData:" || !(status >> kibibytes)) continue;
-        const rlim_t limit = kibibytes * 1024 + bytes;
-        const rlimit limits{limit, limit};
-        if (::setrlimit(RLIMIT_DATA, &limits) == 0) return;
-    }
-    throw std::runtime_error("the limit cannot be set");
-}
-
 TEST_F(WrittenFeatures, MemoryDoesNotGrowWithTheRows) {
+    if (!kMemoryCanBeLimited) GTEST_SKIP() << "under AddressSanitizer";
     constexpr std::int64_t kWindows = 6400, kWidth = 24;
     constexpr std::size_t kBudget = std::size_t{16} << 20;
     const auto long_split = make_split(folder.path(), 16 * kWindows + 1, 20, 2);
@@ -269,7 +256,7 @@ TEST_F(WrittenFeatures, MemoryDoesNotGrowWithTheRows) {
     ASSERT_GT(Numbers::kBlocks * kWindows * 16 * kWidth * 4, 7 * static_cast<std::int64_t>(kBudget));
 
     const int status = status_of_child([&] {
-        limit_data(kBudget);
+        limit_memory(kBudget);
         const auto check = [&](const std::shared_ptr<const SafetensorsFile>& stored) {
             for (std::int64_t block = 0; block < Numbers::kBlocks; ++block) {
                 const Features features = load_features(stored, "residual", block);
@@ -289,7 +276,7 @@ TEST_F(WrittenFeatures, MemoryDoesNotGrowWithTheRows) {
 
     // The limit is one: features that lie in memory do not fit.
     const int in_memory = status_of_child([&] {
-        limit_data(kBudget);
+        limit_memory(kBudget);
         const SafetensorsFile stored(file);
         std::vector<FeatureMatrix> blocks;
         for (const auto& entry : stored.tensors()) {
@@ -299,8 +286,6 @@ TEST_F(WrittenFeatures, MemoryDoesNotGrowWithTheRows) {
     });
     EXPECT_TRUE(WIFEXITED(in_memory) && WEXITSTATUS(in_memory) == 1) << in_memory;
 }
-
-#endif
 
 }  // namespace
 }  // namespace cmsweep

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,11 +10,13 @@
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <Eigen/Core>
 
+#include "../../base/limited_memory.hpp"
 #include "cmsweep/base/files.hpp"
 #include "cmsweep/core/similarity/features.hpp"
 
@@ -23,13 +24,6 @@ extern "C" void omp_set_num_threads(int threads);
 extern "C" void openblas_set_num_threads(int threads);
 
 namespace cmsweep {
-
-/// AddressSanitizer's own memory counts as the process's, so that no limit can be set.
-#ifdef __SANITIZE_ADDRESS__
-inline constexpr bool kMemoryCanBeLimited = false;
-#else
-inline constexpr bool kMemoryCanBeLimited = true;
-#endif
 
 /// Features of `rows` calls of next_row(), in a mapped file that is gone with them.
 inline Features mapped_features(Eigen::Index rows, Eigen::Index columns, const std::function<void(float* row)>& next_row) {
@@ -50,13 +44,13 @@ inline Features mapped_features(Eigen::Index rows, Eigen::Index columns, const s
     return {std::move(mapping), values, rows, columns};
 }
 
-/// Does work() end without an exception in a child process, on one thread, that may take only so many bytes of memory
-/// of its own more than it has? Mapped files that are only read do not count.
+/// Does work() end without an exception in a child process, on one thread, under limit_memory(bytes)?
 inline bool runs_within(std::size_t bytes, const std::function<void()>& work) {
     std::fflush(nullptr);
     const pid_t child = fork();
     if (child < 0) throw std::runtime_error("cannot fork");
     if (child == 0) {
+        alarm(300);  // whatever waits for memory that never comes
         // Each of OpenBLAS's threads takes work space once, of which it would ask for ever if it got none: now, in a product
         // that all of them have a part in. What follows is of one thread, since threads of OpenMP do not survive fork().
         const Eigen::MatrixXd factor = Eigen::MatrixXd::Ones(512, 512);
@@ -64,14 +58,9 @@ inline bool runs_within(std::size_t bytes, const std::function<void()>& work) {
         omp_set_num_threads(1);
         openblas_set_num_threads(1);
         product = factor * factor;  // a thread that is left keeps its work space: the one needs its own
-        std::ifstream status("/proc/self/status");
-        rlim_t kib = 0;
-        for (std::string word; status >> word;) {
-            if (word == "VmData:") status >> kib;
-        }
-        const rlimit limit{kib * 1024 + bytes, kib * 1024 + bytes};
-        if (kib == 0 || product(0, 0) != 512 || setrlimit(RLIMIT_DATA, &limit) != 0) _exit(2);
         try {
+            if (product(0, 0) != 512) throw std::runtime_error("a product is wrong");
+            limit_memory(bytes);
             work();
         } catch (const std::exception& error) {
             std::fprintf(stderr, "within %zu bytes: %s\n", bytes, error.what());
