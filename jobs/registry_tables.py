@@ -23,6 +23,8 @@ def entries(printed):
             key, text = line.strip().split(": ", 1) if ": " in line else (line.strip(), "")
             if key == "source":
                 entry["source"] = text
+            elif key == "most rows":
+                entry["summary"] += f"; at most {int(text.split(';')[0]):,} rows"
             elif key not in ("needs", "holds"):
                 default = re.search(r"; default (.*?)(?:;|$)", text)
                 entry["parameters"][key] = default.group(1) if default else None

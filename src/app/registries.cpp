@@ -49,6 +49,7 @@ int metrics_command(std::ostream& out) {
     for (const auto& metric : similarity_metrics()) {
         out << metric.name << (metric.symmetric ? "" : "  (not symmetric)") << "\n    " << metric.summary << '\n';
         print_parameters(out, metric.parameters);
+        if (metric.most_rows > 0) out << "    most rows: " << metric.most_rows << "; windows, or their tokens with pooling = \"token\"\n";
         out << "    source: " << metric.source << "\n\n";
     }
     return kDone;

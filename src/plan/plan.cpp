@@ -75,6 +75,7 @@ public:
 
 private:
     void check_contexts_and_text();
+    void check_rows(const std::string& probe);
     void check_text(const std::string& corpus, int split, std::int64_t context, const std::string& where, const char* use);
     void collect_degrees();
     void add_base_task();
@@ -148,6 +149,20 @@ void Planner::check_text(const std::string& corpus, int split, std::int64_t cont
                         " tokens: give it more text, a larger holdout or a smaller context");
 }
 
+void Planner::check_rows(const std::string& probe) {
+    const SimilarityConfig& similarity = config_.similarity;
+    const std::int64_t windows = probe_windows(probe), rows = probe_rows(probe);
+    std::set<std::string> checked;
+    for (const auto& metric : similarity.metrics) {
+        const std::int64_t most = find_metric(metric.name)->most_rows;
+        if (most == 0 || rows <= most || !checked.insert(metric.name).second) continue;
+        std::string of_windows = std::to_string(windows) + " windows";
+        if (rows > windows) of_windows += " of " + std::to_string(rows / windows) + " tokens, pooling = \"token\", are " + std::to_string(rows) + " rows";
+        problems_.push_back(similarity.where + ": metric \"" + metric.name + "\": it needs all pairs of rows; the probe \"" + probe + "\" has " +
+                            of_windows + ", expected at most " + std::to_string(most) + " rows: lower windows, pool by \"mean\", or leave the metric out");
+    }
+}
+
 void Planner::check_contexts_and_text() {
     const auto check_context = [&](std::int64_t context, const std::string& where) {
         if (context > facts_.geometry.context) {
@@ -180,6 +195,7 @@ void Planner::check_contexts_and_text() {
         if (config_.similarity.present) {
             for (const auto& probe : config_.similarity.probes) {
                 check_text(probe, 2, identity_.context_or_model(config_.similarity.context), config_.similarity.where, "the probe");
+                check_rows(probe);
             }
         }
     }
@@ -543,8 +559,9 @@ std::string metric_name(const MetricConfig& metric, const MetricInfo& info) {
 }
 
 std::int64_t Planner::probe_windows(const std::string& corpus) const {
-    if (config_.similarity.windows > 0) return config_.similarity.windows;
-    return (static_cast<std::int64_t>(facts_.corpora.at(corpus).tokens[2]) - 1) / identity_.context_or_model(config_.similarity.context);
+    const std::int64_t asked = config_.similarity.windows;
+    const std::int64_t available = (static_cast<std::int64_t>(facts_.corpora.at(corpus).tokens[2]) - 1) / identity_.context_or_model(config_.similarity.context);
+    return asked > 0 ? std::min(asked, available) : available;
 }
 
 std::int64_t Planner::probe_rows(const std::string& corpus) const {

@@ -68,7 +68,7 @@ def main():
         features.tofile(folder + "/features")
         environment = dict(os.environ, CMSWEEP_BENCH_THREADS=str(arguments.threads), CMSWEEP_BENCH_FEATURES=folder + "/features",
                            CMSWEEP_BENCH_VALUES=folder + "/values")
-        run = subprocess.run([arguments.benchmark, "--benchmark_filter=-Large", "--benchmark_format=json"], env=environment,
+        run = subprocess.run([arguments.benchmark, "--benchmark_filter=-(Large|Tokens)", "--benchmark_format=json"], env=environment,
                              check=True, stdout=subprocess.PIPE)
         all_values = numpy.fromfile(folder + "/values").reshape(R, R).T  # column-major; rows i <= columns j
     usual_way(sample[half:])

@@ -327,6 +327,29 @@ TEST(Comparisons, SitesProbesAndSettingsOfAMetricAreRowsOfTheirOwn) {
     EXPECT_EQ(std::count_if(plan.tasks.begin(), plan.tasks.end(), is_represent), 4);
 }
 
+TEST(Comparisons, AMetricOfAllPairsOfRowsIsRefusedForTooManyBeforeAnythingStarts) {
+    InputFacts many = facts();
+    many.corpora.at("text").tokens[2] = 16 * 5000 + 1;  // 5000 windows
+    const auto problems = [&](const std::string& keys) -> std::string {
+        const std::string table = "[similarity]\nprobe = \"text\"\nafter_merge = false\nagainst = [\"pair\"]\n" + keys;
+        try {
+            plan_of({.similarity = table}, many);
+        } catch (const InputError& error) {
+            return error.what();
+        }
+        return "";
+    };
+    const std::string all = problems("windows = \"all\"\nmetrics = [\"rsa\", \"cka_rbf\", \"cka_linear\"]\n");
+    EXPECT_THAT(all, HasSubstr("metric \"rsa\": it needs all pairs of rows; the probe \"text\" has 5000 windows, expected at most 4096 rows"));
+    EXPECT_THAT(all, testing::Not(HasSubstr("cka_rbf")));
+    const std::string tokens = problems("windows = 600\npooling = \"token\"\nmetrics = [\"cka_rbf\", \"mutual_knn\"]\n");
+    EXPECT_THAT(tokens, HasSubstr("600 windows of 16 tokens, pooling = \"token\", are 9600 rows, expected at most 8192"));
+    EXPECT_THAT(tokens, testing::Not(HasSubstr("mutual_knn")));
+    EXPECT_EQ(problems("windows = 4096\nmetrics = [\"rsa\"]\n"), "");
+    many.corpora.at("text").tokens[2] = 16 * 100 + 1;  // fewer windows than are asked for
+    EXPECT_EQ(problems("windows = 5000\nmetrics = [\"rsa\"]\n"), "");
+}
+
 TEST(Comparisons, LikeBlocksAndTheFullMatrixAreDifferentResults) {
     const Plan cross = plan_of({.similarity = against(R"(["pair"])")});
     const Plan same = plan_of({.similarity = against(R"(["pair"])", "layers = \"same\"\n")});

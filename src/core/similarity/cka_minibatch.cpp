@@ -27,7 +27,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
 MetricInfo cka_minibatch() {
     MetricInfo info;
     info.name = "cka_minibatch";
-    info.version = 2;  // 1 permuted the rows of one batch with a remainder wrongly
+    info.version = 2;  // 1 centred and permuted one batch with rows left over wrongly
     ParameterSpec batch;
     batch.name = "batch";
     batch.kind = ParameterSpec::Kind::integer;

@@ -23,10 +23,11 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
 
 /// Cosine of the double-centred kernels exp(-|x_i - x_j|^2 / (2 sigma^2)), sigma^2 = f^2 x the median squared distance of
 /// two different rows (the reference code also counts the n zero distances of a row to itself). The interval keeps
-/// sigma at the value of all rows. At most 8192 rows.
+/// sigma at the value of all rows.
 MetricInfo cka_rbf() {
     MetricInfo info;
     info.name = "cka_rbf";
+    info.most_rows = kMostRbfRows;
     ParameterSpec f;
     f.name = "f";
     f.high = std::numeric_limits<double>::infinity();

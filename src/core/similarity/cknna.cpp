@@ -115,6 +115,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
 MetricInfo cknna() {
     MetricInfo info;
     info.name = "cknna";
+    info.most_rows = kMostNeighbourRows;
     info.parameters = {neighbours_parameter(2)};
     info.symmetric = false;
     info.summary = "kernel alignment restricted to the nearest neighbours that two representations share";

@@ -18,8 +18,7 @@ namespace {
 
 constexpr Index kKeptRows = 1024;         // Gram matrices up to kKeptRows^2 numbers stay in memory
 constexpr Index kGramToFeatures = 8;      // Gram form up to n = 8 p
-constexpr Index kMostGramRows = 16384;
-constexpr Index kMostRbfRows = 8192;      // the median runs over all n (n - 1) / 2 distances
+constexpr Index kMostGramRows = 16384;   // of a Gram matrix that is held whole: 2 GiB
 constexpr Index kStreamedRows = 128;      // rows of a product when tiles are formed on demand
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
@@ -218,11 +217,11 @@ void KernelBlock::choose_bandwidth(const RowOrder& order, const SafePoint& safe_
 void KernelBlock::choose_offsets(const RowOrder& order, const SafePoint& safe_point) {
     offset_ = Eigen::VectorXd::Zero(n);
     const bool linear = recipe.function == KernelRecipe::Function::linear;
-    if (linear && !recipe.unbiased && order.batches.size() == 1) return;  // centred features: nothing to add
+    if (linear && !recipe.unbiased && !batched) return;  // centred features: nothing to add
     for (const auto& batch : order.batches) {
         const double m = static_cast<double>(batch.count);
         Eigen::VectorXd sums = Eigen::VectorXd::Zero(batch.count);
-        if (linear && order.batches.size() == 1) {
+        if (linear && !batched) {
             sums = -squares;
         } else {
             if (!recipe.unbiased) {
@@ -396,7 +395,7 @@ Eigen::VectorXd KernelBlock::kept_sums(const RowOrder& order, std::size_t batch,
 void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point) {
     const int groups = order.groups();
     const bool several = order.batches.size() > 1;
-    if (!several && layout.rows_per_window > 1) windows = WindowSums::zero(layout);
+    if (!batched && layout.rows_per_window > 1) windows = WindowSums::zero(layout);
     const bool blocks = windows.within.size() > 0;
     self = Eigen::VectorXd::Zero(groups + 1);
     for (const auto& batch : order.batches) {

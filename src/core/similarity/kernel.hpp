@@ -124,6 +124,8 @@ struct CentringWeights {
     double batch;  ///< weight of a batch of m rows: 1/(m(m-3)), so that the sum over batches averages HSIC_1
 };
 CentringWeights centring_weights(const KernelRecipe& recipe, Index m, bool several_batches);
+/// Most rows of the rbf kernel, whose bandwidth takes all n (n - 1) / 2 distances.
+inline constexpr Index kMostRbfRows = 8192;
 /// Fewest rows for which the centred inner product is defined.
 Index fewest_rows(const KernelRecipe& recipe);
 

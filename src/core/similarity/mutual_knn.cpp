@@ -83,6 +83,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
 MetricInfo mutual_knn() {
     MetricInfo info;
     info.name = "mutual_knn";
+    info.most_rows = kMostNeighbourRows;
     info.parameters = {neighbours_parameter(1)};
     info.summary = "share of nearest neighbours that two representations have in common";
     info.source = "Huh et al. 2024, The Platonic Representation Hypothesis, section 2 and appendix A";

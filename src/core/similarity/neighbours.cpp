@@ -11,7 +11,6 @@
 namespace cmsweep {
 namespace {
 
-constexpr Index kMostRows = 32768;  // n^2 p work, n (k + rows of a group) memory
 constexpr Index kTileRows = 256;
 
 /// Rows [first, first + count) at unit length; a zero row stays zero.
@@ -39,9 +38,9 @@ NeighbourBlock::NeighbourBlock(const Features& features, const ProbeLayout& layo
     : n(features.rows()), k(neighbours) {
     check_features(features, layout);
     content = features_id(features);
-    if (n <= k || n > kMostRows) {
+    if (n <= k || n > kMostNeighbourRows) {
         throw NumericError("n = " + std::to_string(n) + " rows for k = " + std::to_string(k) +
-                           " neighbours: expected more than k and at most " + std::to_string(kMostRows) +
+                           " neighbours: expected more than k and at most " + std::to_string(kMostNeighbourRows) +
                            " rows; change similarity.windows, pooling or k");
     }
     if ((features.matrix().rowwise() - features.matrix().row(0)).isZero(0)) {

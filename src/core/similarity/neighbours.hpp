@@ -18,6 +18,9 @@ struct NeighbourLists {
     std::size_t bytes() const { return row.size() * (sizeof(std::int32_t) + sizeof(double)); }
 };
 
+/// Most rows of a NeighbourBlock: n^2 p work, n (k + rows of a group) memory.
+inline constexpr Index kMostNeighbourRows = 32768;
+
 /// Nearest neighbours by inner product of rows at unit length (a zero row stays zero), not centred, a row not being its
 /// own neighbour (Huh et al. 2024). Inner products are compared in units of 2^-40, so that equal rows are equally near;
 /// ties go to the lower row.

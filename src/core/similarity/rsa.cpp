@@ -218,6 +218,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
 MetricInfo rsa() {
     MetricInfo info;
     info.name = "rsa";
+    info.most_rows = kMostRows;
     info.summary = "rank correlation of the dissimilarities between rows";
     info.source = "Kriegeskorte, Mur, Bandettini 2008, Representational similarity analysis";
     info.prepare = prepare;

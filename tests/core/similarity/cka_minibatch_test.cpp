@@ -30,6 +30,16 @@ TEST(CkaMinibatch, AgreesWithNumPyOverBatches) {
     EXPECT_NEAR(value_of("cka_minibatch", x, y, {{"batch", 11}}), 0.6001309359216099, 1e-13);
 }
 
+TEST(CkaMinibatch, OneBatchAndRowsLeftOverIsTheDebiasedFormOfTheBatch) {
+    FeatureMatrix x = golden_features(1, 60, 6);
+    FeatureMatrix y = golden_related(x, 2, 9);
+    x.bottomRows(15).array() += 5;  // they must not move the centre either
+    y.bottomRows(15).array() -= 3;
+    const ComparisonResult batch = compare_two("cka_minibatch", x, y, layout_of(60, 1, 4), {0, true}, {{"batch", 45}});
+    const ComparisonResult whole = compare_two("cka_debiased", x.topRows(45), y.topRows(45), layout_of(45, 1, 4), {0, true});
+    EXPECT_NEAR(batch.value(0, 0), whole.value(0, 0), 1e-13);
+}
+
 TEST(CkaMinibatch, HasNoBiasFromSmallBatches) {
     // The population's CKA is r^2 = 0.36; the biased form over batches of 16 would be far above.
     Stream stream(7, "minibatch");

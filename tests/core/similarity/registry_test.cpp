@@ -110,6 +110,22 @@ TEST_P(EveryMetric, BitsDoNotDependOnWhatElseIsCompared) {
     EXPECT_GT(blocks[0]->bytes(), 100u);
 }
 
+TEST_P(EveryMetric, TakesAsManyRowsAsItsLineInTheRegistrySays) {
+    const Eigen::Index most = metric.most_rows;
+    const Eigen::Index rows = most > 0 ? most + 1 : 40000;
+    const auto prepare = [&] { metric.prepare(golden_features(1, rows, 3), layout_of(rows), default_setting(metric, given), {}); };
+    if (most == 0) {
+        EXPECT_NO_THROW(prepare());
+        return;
+    }
+    try {
+        prepare();
+        FAIL() << rows << " rows: expected a NumericError";
+    } catch (const NumericError& error) {
+        EXPECT_NE(std::string(error.what()).find(" " + std::to_string(most)), std::string::npos) << error.what();
+    }
+}
+
 TEST_P(EveryMetric, RefusesConstantAndNonFiniteFeatures) {
     EXPECT_THROW(metric.prepare(FeatureMatrix(FeatureMatrix::Constant(60, 5, 0.1F)), layout_of(60), default_setting(metric, given), {}), NumericError);
     FeatureMatrix broken = x;

@@ -86,6 +86,7 @@ struct MetricInfo {
     bool symmetric = true;
     /// Blocks a side of a piece of the matrix of all comparisons from which on comparing takes longer than preparing.
     std::int64_t tile_edge = 1;
+    std::int64_t most_rows = 0;  ///< of a probe, where all pairs of rows are needed; 0: any number
     std::string summary;
     std::string source;
     /// Throws NumericError where the metric is undefined for this input whatever it is compared with.
