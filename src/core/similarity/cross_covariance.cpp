@@ -43,10 +43,12 @@ Eigen::VectorXd sums_without(const Eigen::VectorXd& of_rows, const RowOrder& ord
 }
 
 /// For each group: the sum over the rows that remain without it of weight_i x_i, times the sum of those rows x_i.
-Eigen::VectorXd weighted_by_kept_rows(const KernelBlock& x, const Eigen::VectorXd& weights, const RowOrder& order) {
+Eigen::VectorXd weighted_by_kept_rows(const KernelBlock& x, const Eigen::VectorXd& weights, const RowOrder& order,
+                                      const SafePoint& safe_point) {
     Eigen::MatrixXd part = Eigen::MatrixXd::Zero(x.p, order.groups());
     RowMajorMatrix row;
     for (Index place = 0; place < order.rows(); ++place) {
+        if (safe_point && place % kRows == 0) safe_point();
         x.centred(&place, 1, row);
         part.col(order.group[place]) += weights(place) * row.row(0).transpose();
     }
@@ -104,7 +106,8 @@ Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const
         total_x -= without(x.squares);
         total_y -= without(y.squares);
         if (deletions) {
-            of_row_sums.head(groups) -= weighted_by_kept_rows(x, y.squares, order) + weighted_by_kept_rows(y, x.squares, order);
+            of_row_sums.head(groups) -= weighted_by_kept_rows(x, y.squares, order, safe_point) +
+                                        weighted_by_kept_rows(y, x.squares, order, safe_point);
         }
     }
     for (int g = deletions ? 0 : groups; g <= groups; ++g) {
@@ -121,8 +124,7 @@ Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const
 }
 
 std::vector<double> permuted_cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order,
-                                            const PlacePermutations& permutations,
-                                            const SafePoint& safe_point) {
+                                            const PlacePermutations& permutations, const SafePoint& safe_point) {
     const Index width = columns_at_once(x.p, 1);
     const Index n = order.rows();
     const CentringWeights weights = centring_weights(x.recipe, n, false);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <vector>
 
 #include <Eigen/Core>
@@ -16,7 +15,6 @@ Eigen::VectorXd cross_products(const KernelBlock& x, const KernelBlock& y, const
 
 /// The same over all rows with y's rows permuted.
 std::vector<double> permuted_cross_products(const KernelBlock& x, const KernelBlock& y, const RowOrder& order,
-                                            const PlacePermutations& permutations,
-                                            const SafePoint& safe_point);
+                                            const PlacePermutations& permutations, const SafePoint& safe_point);
 
 }  // namespace cmsweep

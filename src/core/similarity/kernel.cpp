@@ -463,6 +463,7 @@ void KernelBlock::figures_from_features(const RowOrder& order, const ProbeLayout
     kept_rows = Eigen::MatrixXd::Zero(p, order.groups());
     RowMajorMatrix x;
     for (Index place = 0; place < n; ++place) {
+        if (safe_point && place % kStreamedRows == 0) safe_point();
         centred(&place, 1, x);
         kept_rows.col(order.group[place]) -= x.row(0).transpose();  // centred rows sum to 0
     }
