@@ -90,12 +90,18 @@ ProbeLayout Executor::probe_layout(const nlohmann::json& probe) {
     return layout;
 }
 
+std::shared_ptr<const SafetensorsFile> Executor::features(const Id& asset) {
+    auto& known = features_[asset];
+    auto file = known.lock();
+    if (!file) known = file = std::make_shared<const SafetensorsFile>(job_.features_file(asset));
+    return file;
+}
+
 std::shared_ptr<const PreparedBlock> Executor::prepared(const MetricInfo& metric, const nlohmann::json& setting, const Id& asset,
                                                         const std::string& site, std::int64_t block, const ProbeLayout& layout,
                                                         const SafePoint& safe_point) {
     return prepared_.get(metric.name + canonical_json(setting) + site + std::to_string(block) + asset.hex(), [&] {
-        auto file = std::make_shared<const SafetensorsFile>(job_.features_file(asset));
-        auto prepared = metric.prepare(load_features(std::move(file), site, block), layout, setting, safe_point);
+        auto prepared = metric.prepare(load_features(features(asset), site, block), layout, setting, safe_point);
         const std::size_t bytes = prepared->bytes();
         return std::pair{std::move(prepared), bytes};
     });

@@ -59,6 +59,9 @@ private:
 /// Prepared blocks that one call of compare_in_tiles() may hold, in bytes.
 inline constexpr std::size_t kTileBytes = std::size_t{1} << 30;
 
+/// Prepared blocks that are kept from comparison to comparison, in bytes.
+inline constexpr std::size_t kPreparedBytes = std::size_t{512} << 20;
+
 /// One rank's executor: what tasks of all kinds share. Each kind has a file of its own.
 class Executor : public TaskRunner {
 public:
@@ -84,6 +87,8 @@ private:
     EvaluationText windows(const Id& digest, std::int64_t context, std::int64_t count);
     EvaluationText probe_text(const nlohmann::json& probe);
     ProbeLayout probe_layout(const nlohmann::json& probe);
+    /// A representation's file, mapped once for all blocks that use it.
+    std::shared_ptr<const SafetensorsFile> features(const Id& asset);
     /// One block of a representation in a metric's own form. Throws NumericError where the metric is not defined for it.
     std::shared_ptr<const PreparedBlock> prepared(const MetricInfo& metric, const nlohmann::json& setting, const Id& asset,
                                                   const std::string& site, std::int64_t block, const ProbeLayout& layout,
@@ -94,7 +99,8 @@ private:
     std::shared_ptr<const Parameters> base_;
     std::map<Id, StoredSplit> splits_;
     RecentlyUsed<std::shared_ptr<const Parameters>> models_{std::size_t{1} << 30};
-    RecentlyUsed<std::shared_ptr<const PreparedBlock>> prepared_{std::size_t{512} << 20};
+    RecentlyUsed<std::shared_ptr<const PreparedBlock>> prepared_{kPreparedBytes};
+    std::map<Id, std::weak_ptr<const SafetensorsFile>> features_;
 };
 
 /// A record's `seconds`: time since this was made, or since the last call.

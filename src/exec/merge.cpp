@@ -100,8 +100,13 @@ void Executor::merge(const Task& task, TaskContext& context) {
         options.safe_point = input.safe_point;
         const Eigen::Index block_count = job_.geometry.blocks;
         const EntryMask same = EntryMask::NullaryExpr(block_count, block_count, [](Eigen::Index i, Eigen::Index j) { return i == j; });
+        RecentlyUsed<std::shared_ptr<const PreparedBlock>> blocks_of_own(kPreparedBytes);  // compared with every member and the base
         const BlockSource merged = [&](Eigen::Index block) {
-            return metric.prepare(load_features(own, site, block), layout, setting, input.safe_point);
+            return blocks_of_own.get(std::to_string(block), [&] {
+                auto block_of_own = metric.prepare(load_features(own, site, block), layout, setting, input.safe_point);
+                const std::size_t bytes = block_of_own->bytes();
+                return std::pair{std::move(block_of_own), bytes};
+            });
         };
         std::string missing;
         const auto diagonal = [&](const Id& other, std::vector<double>& out) {

@@ -626,7 +626,7 @@ void Planner::add_comparisons() {
         task.payload["items"].push_back({{"id", id}, {"a", listed(tile.rows, "a", a)}, {"b", listed(tile.columns, "b", b)}});
         task.results.push_back({"similarity", id});
         const double entries = static_cast<double>(similarity.cross ? blocks * blocks : blocks);
-        const double product = info.tile_edge > 1 && n <= 8 * width ? n * n : n * width * width;
+        const double product = info.tile_edge > 1 && n <= std::min(8 * width, 16384.0) ? n * n : n * width * width;
         task.work += entries * product * (similarity.permutations + 2);
     };
 

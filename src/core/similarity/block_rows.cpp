@@ -5,7 +5,7 @@
 
 namespace cmsweep {
 
-BlockRows::BlockRows(const Features& features) : features_(features), centre_(column_centre(features)) {}
+BlockRows::BlockRows(const Features& features, const SafePoint& safe_point) : features_(features), centre_(column_centre(features, safe_point)) {}
 
 RowBand BlockRows::at(std::span<const Index> numbers, RowMajorMatrix& memory) const {
     const auto count = static_cast<Index>(numbers.size());
@@ -26,8 +26,7 @@ RowBand BlockRows::at(std::span<const Index> numbers, RowMajorMatrix& memory) co
 }
 
 std::size_t BlockRows::bytes() const {
-    return static_cast<std::size_t>(features_.size()) * sizeof(float) +
-           static_cast<std::size_t>(centre_.first.size() + centre_.mean.size() + kept_.size()) * sizeof(double);
+    return static_cast<std::size_t>(centre_.first.size() + centre_.mean.size() + kept_.size()) * sizeof(double);
 }
 
 void for_bands(const BlockRows& x, std::span<const Index> numbers, const SafePoint& safe_point,

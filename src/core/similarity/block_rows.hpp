@@ -23,15 +23,14 @@ using RowBand = Eigen::Map<const RowMajorMatrix>;
 class BlockRows {
 public:
     BlockRows() = default;
-    explicit BlockRows(const Features& features);  ///< centred
+    BlockRows(const Features& features, const SafePoint& safe_point);  ///< centred
     explicit BlockRows(RowMajorMatrix kept) : kept_(std::move(kept)) {}
 
     Index rows() const { return features_.rows() + kept_.rows(); }
     Index cols() const { return features_.cols() + kept_.cols(); }
     /// The rows at `numbers`: in `memory`, or where they are if they are kept and follow each other.
     RowBand at(std::span<const Index> numbers, RowMajorMatrix& memory) const;
-    /// What forming them reads, mapped features included.
-    std::size_t bytes() const;
+    std::size_t bytes() const;  ///< memory held, without the features
 
 private:
     // One of the two is empty.

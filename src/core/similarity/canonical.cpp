@@ -16,6 +16,7 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 constexpr Index kKeptRows = 4096;
+constexpr double kLargestTolerance = 0x1p-11;  // of kKeptRows rows
 constexpr Index kKeptPerFeature = 4;
 
 /// X = U S V^T, min(n, p) directions.
@@ -26,7 +27,7 @@ struct PrincipalDirections {
 };
 
 /// R of X = Q R (n >= p), p x p, from R of the rows so far above some more rows: as stable as all at once, which X^T X is
-/// not, and no more than about 3 p rows in memory.
+/// not, and about 6 p rows in memory.
 Eigen::MatrixXd r_factor(const BlockRows& x, const SafePoint& safe_point) {
     const Index n = x.rows();
     const Index p = x.cols();
@@ -123,18 +124,18 @@ bool keeps_basis(Index n, Index p) { return n <= std::max(kKeptRows, kKeptPerFea
 
 CanonicalBlock::CanonicalBlock(const Features& features, const ProbeLayout& layout, const CanonicalRecipe& recipe,
                                const SafePoint& safe_point) {
-    check_features(features, layout);
-    content = features_id(features);
+    check_features(features, layout, safe_point);
+    content = features_id(features, safe_point);
     n = features.rows();
     if (n < 3) throw NumericError("n = " + std::to_string(n) + " rows: canonical correlations need at least 3");
-    rows = BlockRows(features);
+    rows = BlockRows(features, safe_point);
     warn_of_dominant_row(row_squares(rows, safe_point));
     PrincipalDirections directions = principal_directions(rows, safe_point);
     const double total = directions.s.squaredNorm();
     if (!(total > 0)) {
         throw NumericError("all n = " + std::to_string(n) + " rows are equal (constant features): similarity is undefined");
     }
-    const double tolerance = static_cast<double>(std::max(n, features.cols())) * std::numeric_limits<float>::epsilon();
+    const double tolerance = std::min(static_cast<double>(std::max(n, features.cols())) * std::numeric_limits<float>::epsilon(), kLargestTolerance);
     double held = 0;
     while (k < directions.s.size() && directions.s(k) > tolerance * directions.s(0)) {
         held += directions.s(k) * directions.s(k);

@@ -19,14 +19,15 @@ struct CanonicalRecipe {
 };
 
 /// Is the basis of all rows kept? Its memory would grow with n: a long one is formed from the features when it is needed.
-/// Depends on n and p only. Never kept above n = 4096, the smallest kept singular value is at least 2^-11 of the largest,
+/// Depends on n and p only. Where it is not, the smallest kept singular value is at least 2^-11 of the largest,
 /// so the products of features below, which are transformed into those of bases, lose no more than their squares, 2^-22.
 bool keeps_basis(Index n, Index p);
 
 /// A representation's own part of canonical correlation analysis: the principal directions that hold `variance` of the
 /// sum of squares (cumulated squared singular values against the sum of *all* squared singular values: Raghu et al.
 /// 2017; the total must not be that of the kept ones, nor of unsquared values), at most the numerical rank of float32
-/// data: singular values above max(n, p) 2^-23 times the largest. With X = U S V^T over them the basis is U, n x k,
+/// data: singular values above max(n, p) 2^-23 times the largest, at most 2^-11 of it, so that more rows do not take
+/// directions away. With X = U S V^T over them the basis is U, n x k,
 /// orthonormal, and its columns sum to 0.
 struct CanonicalBlock : PairBlock {
     CanonicalBlock(const Features& features, const ProbeLayout& layout, const CanonicalRecipe& recipe, const SafePoint& safe_point);

@@ -13,7 +13,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
                          const nlohmann::json&, const ComparisonOptions& options, const EntryMask& wanted) {
     // The sum of squared singular values needs no decomposition.
     const auto mean_square = [](const Eigen::MatrixXd& cross, const Loadings&) {
-        return std::min(1.0, cross.squaredNorm() / static_cast<double>(std::min(cross.rows(), cross.cols())));
+        return std::min(cross.squaredNorm() / static_cast<double>(std::min(cross.rows(), cross.cols())), 1.0);  // NaN stays NaN
     };
     return compare_canonical(a, b, layout, options, wanted, mean_square);
 }
@@ -25,6 +25,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
 MetricInfo cca() {
     MetricInfo info;
     info.name = "cca";
+    info.version = 2;  // 1 lost directions with the number of rows
     info.parameters = {variance_parameter(1)};
     info.summary = "mean squared canonical correlation; unchanged by invertible linear maps";
     info.source = "Kornblith et al. 2019, eq. 6 (R^2_CCA)";

@@ -93,15 +93,10 @@ private:
 
 Index rows_of(std::span<const RowRun> band) { return band.back().begin + band.back().count - band.front().begin; }
 
-bool streamed(const KernelBlocks& a, const KernelBlocks& b) {
-    const auto formed = [](const KernelBlock* block) { return block->form != KernelForm::gram; };
-    return std::any_of(a.begin(), a.end(), formed) || std::any_of(b.begin(), b.end(), formed);
-}
-
 }  // namespace
 
 std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                           bool deletions, const EntryMask& wanted,
+                                           bool deletions, bool streamed, const EntryMask& wanted,
                                            const SafePoint& safe_point) {
     const WantedStrips strips(wanted);
     const bool same_blocks = a == b;
@@ -126,7 +121,7 @@ std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBl
         if (deletions) {
             for (const auto& run : batch.runs) part[run.group] = strips.zeros();
         }
-        const auto all_bands = bands(batch, streamed(a, b));
+        const auto all_bands = bands(batch, streamed);
         for (std::size_t i = 0; i < all_bands.size(); ++i) {
             for (std::size_t j = i; j < all_bands.size(); ++j) {
                 if (safe_point) safe_point();

@@ -12,9 +12,10 @@ using KernelBlocks = std::vector<const KernelBlock*>;
 
 /// Centred inner products of all blocks of `a` with all of `b` over Gram tiles: without group g for every g if
 /// `deletions`, and last over all rows. Strips of kStripRows x kStripColumns entries are formed on in_parallel()'s threads,
-/// those that hold a wanted one; the others stay 0. An entry's bits depend on its two blocks and the order only.
+/// those that hold a wanted one; the others stay 0. `streamed`: in bands() for tiles that are formed on demand. An entry's
+/// bits depend on its two blocks, the order and `streamed` only.
 std::vector<Eigen::MatrixXd> gram_products(const KernelBlocks& a, const KernelBlocks& b, const RowOrder& order,
-                                           bool deletions, const EntryMask& wanted,
+                                           bool deletions, bool streamed, const EntryMask& wanted,
                                            const SafePoint& safe_point);
 
 /// Inner products with b's rows permuted, one matrix a permutation. One batch only. G is never recomputed: a permutation

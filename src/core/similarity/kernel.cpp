@@ -56,7 +56,7 @@ CentringWeights centring_weights(const KernelRecipe& recipe, Index m, bool sever
 KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const KernelRecipe& block_recipe,
                          const SafePoint& safe_point)
     : recipe(block_recipe) {
-    check_features(input, layout);
+    check_features(input, layout, safe_point);
     const RowOrder order(layout, recipe.batch_rows);
     n = order.rows();
     p = input.cols();
@@ -72,14 +72,14 @@ KernelBlock::KernelBlock(const Features& input, const ProbeLayout& layout, const
         throw NumericError("n = " + std::to_string(n) + " rows: cka_rbf needs all pairs of rows and takes at most " +
                            std::to_string(kMostRbfRows) + "; use pooling = \"mean\", fewer windows, or cka_minibatch");
     }
-    content = features_id(input);
+    content = features_id(input, safe_point);
     features = input;
     source_ = order.source;
-    centre_ = column_centre(features);
-    prepare(order, layout, safe_point);
+    centre_ = column_centre(features, safe_point);
+    prepare(order, layout, true, safe_point);
 }
 
-void KernelBlock::prepare(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point) {
+void KernelBlock::prepare(const RowOrder& order, const ProbeLayout& layout, bool deletions, const SafePoint& safe_point) {
     squares.resize(n);
     RowMajorMatrix one(1, p);
     for (Index place = 0; place < n; ++place) {
@@ -103,7 +103,7 @@ void KernelBlock::prepare(const RowOrder& order, const ProbeLayout& layout, cons
         figures_from_features(order, layout, safe_point);
     } else {
         if (form == KernelForm::gram) fill_gram(order);
-        figures_from_tiles(order, layout, safe_point);
+        figures_from_tiles(order, layout, deletions, safe_point);
     }
 
     const double norm_square = self(self.size() - 1);
@@ -138,15 +138,16 @@ KernelBlock KernelBlock::with_rows(const std::vector<Index>& rows, const RowOrde
     block.centre_ = centre_;
     block.source_.resize(order.source.size());
     for (std::size_t i = 0; i < block.source_.size(); ++i) block.source_[i] = rows[order.source[i]];
-    block.prepare(order, layout, safe_point);
+    block.prepare(order, layout, false, safe_point);
     return block;
 }
 
 std::size_t KernelBlock::bytes() const {
     Index numbers = gram_.size() + kept_rows.size() + self.size() + windows.within.size() + windows.between.size() + squares.size() + offset_.size();
     for (const auto& sums : kept_sums_) numbers += sums.size();
+    const Index read_often = form == KernelForm::features ? 0 : features.size();
     return static_cast<std::size_t>(numbers) * sizeof(double) + source_.size() * sizeof(Index) +
-           static_cast<std::size_t>(features.size()) * sizeof(float);
+           static_cast<std::size_t>(read_often) * sizeof(float);
 }
 
 void KernelBlock::centred(const Index* places, Index count, RowMajorMatrix& out) const {
@@ -392,7 +393,7 @@ Eigen::VectorXd KernelBlock::kept_sums(const RowOrder& order, std::size_t batch,
 }
 
 /// Row sums, self products and the null's block sums, in one pass over the tiles (scale is still 1).
-void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point) {
+void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& layout, bool deletions, const SafePoint& safe_point) {
     const int groups = order.groups();
     const bool several = order.batches.size() > 1;
     if (!batched && layout.rows_per_window > 1) windows = WindowSums::zero(layout);
@@ -437,8 +438,9 @@ void KernelBlock::figures_from_tiles(const RowOrder& order, const ProbeLayout& l
                 }
             }
         });
-        Eigen::MatrixXd& kept_sums = kept_sums_.emplace_back(batch.count, static_cast<Index>(batch.runs.size()));
         self(groups) += centring_weights(recipe, batch.count, several).batch * total;
+        if (!deletions) continue;
+        Eigen::MatrixXd& kept_sums = kept_sums_.emplace_back(batch.count, static_cast<Index>(batch.runs.size()));
         for (int g = 0; g < groups; ++g) {
             const auto run = std::find_if(batch.runs.begin(), batch.runs.end(), [&](const RowRun& r) { return r.group == g; });
             if (run == batch.runs.end()) {
@@ -542,7 +544,7 @@ std::vector<Eigen::MatrixXd> permuted_batch_products(const KernelBlocks& a, cons
             const auto from = static_cast<Index>(first);
             const auto columns = static_cast<Index>(count);
             result.back().middleCols(from, columns) =
-                gram_products(a, permuted, order, false, wanted.middleCols(from, columns), options.safe_point).back();
+                gram_products(a, permuted, order, false, a.front()->form != KernelForm::gram, wanted.middleCols(from, columns), options.safe_point).back();
         }
     }
     return result;
@@ -578,19 +580,22 @@ ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b
     std::optional<PlacePermutations> permutations;
     if (!batched) permutations.emplace(layout, order, options.permutations);
 
-    // A pair takes the features' form if both blocks have it (their widths may differ), else Gram tiles.
-    const auto from_features = [&](Index i, Index j) {
-        return blocks_a[static_cast<std::size_t>(i)]->form == KernelForm::features &&
-               blocks_b[static_cast<std::size_t>(j)]->form == KernelForm::features;
+    // A pair takes the features' form if both blocks have it (their widths may differ), else Gram tiles. Kept tiles are
+    // multiplied one by one, formed ones in bands: apart, so that the bits of a pair do not depend on its company.
+    const auto pairs_of = [&](KernelForm form) {
+        return EntryMask::NullaryExpr(wanted.rows(), wanted.cols(), [&, form](Index i, Index j) {
+            return wanted(i, j) && blocks_a[static_cast<std::size_t>(i)]->form == form && blocks_b[static_cast<std::size_t>(j)]->form == form;
+        }).eval();
     };
-    EntryMask from_gram = wanted;
-    for (Index i = 0; i < wanted.rows(); ++i) {
-        for (Index j = 0; j < wanted.cols(); ++j) from_gram(i, j) = wanted(i, j) && !from_features(i, j);
-    }
-    std::vector<Eigen::MatrixXd> products;
+    const EntryMask from_kept = pairs_of(KernelForm::gram);
+    const EntryMask from_gram = wanted && !pairs_of(KernelForm::features);
+    const EntryMask from_formed = from_gram && !from_kept;
+    std::vector<Eigen::MatrixXd> kept_products;
+    std::vector<Eigen::MatrixXd> formed_products;
     std::vector<Eigen::MatrixXd> permuted;
+    if (from_kept.any()) kept_products = gram_products(blocks_a, blocks_b, order, deletions, false, from_kept, options.safe_point);
+    if (from_formed.any()) formed_products = gram_products(blocks_a, blocks_b, order, deletions, true, from_formed, options.safe_point);
     if (from_gram.any()) {
-        products = gram_products(blocks_a, blocks_b, order, deletions, from_gram, options.safe_point);
         permuted = batched ? permuted_batch_products(blocks_a, blocks_b, order, layout, options, from_gram)
                            : permuted_gram_products(blocks_a, blocks_b, order, *permutations, from_gram, options.safe_point);
     }
@@ -602,6 +607,7 @@ ComparisonResult compare_kernel(const PreparedBlocks& a, const PreparedBlocks& b
             EntryFigures figures;
             Eigen::VectorXd inner(groups + 1);
             if (from_gram(i, j)) {
+                const auto& products = from_kept(i, j) ? kept_products : formed_products;
                 for (int g = deletions ? 0 : groups; g <= groups; ++g) inner(g) = products[static_cast<std::size_t>(g)](i, j);
                 for (const auto& matrix : permuted) figures.permuted.push_back(matrix(i, j));
             } else {

@@ -68,8 +68,8 @@ public:
     /// Row sums of G over the columns that remain without a run of a batch, both by number, before scaling; the run's own
     /// rows are 0. One a place of the batch.
     Eigen::VectorXd kept_sums(const RowOrder& order, std::size_t batch, std::size_t run) const;
-    /// The features with their rows in another order (rows[i] is the row that stands at row i), if batched. Throws
-    /// NumericError as the constructor.
+    /// The features with their rows in another order (rows[i] is the row that stands at row i), if batched; without what
+    /// deletions need. Throws NumericError as the constructor.
     KernelBlock with_rows(const std::vector<Index>& rows, const RowOrder& order, const ProbeLayout& layout,
                           const SafePoint& safe_point) const;
     /// Centred features of the rows at `places`, count x p.
@@ -97,7 +97,7 @@ public:
 
 private:
     KernelBlock() = default;
-    void prepare(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point);
+    void prepare(const RowOrder& order, const ProbeLayout& layout, bool deletions, const SafePoint& safe_point);
     double kernel(double product, double square_i, double square_j) const;
     double* centre_tile(const RowRun& s, const RowRun& t, const RowMajorMatrix& block, Index begin_s, Index begin_t,
                         double factor, double* out) const;
@@ -105,7 +105,7 @@ private:
     void choose_offsets(const RowOrder& order, const SafePoint& safe_point);
     void fill_gram(const RowOrder& order);
     void products(Index begin_s, Index count_s, Index begin_t, Index count_t, TileMemory& memory) const;
-    void figures_from_tiles(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point);
+    void figures_from_tiles(const RowOrder& order, const ProbeLayout& layout, bool deletions, const SafePoint& safe_point);
     void figures_from_features(const RowOrder& order, const ProbeLayout& layout, const SafePoint& safe_point);
 
     ColumnCentre centre_;

@@ -36,8 +36,8 @@ void append_sorted(NeighbourLists& lists, std::vector<std::pair<std::int32_t, do
 
 NeighbourBlock::NeighbourBlock(const Features& features, const ProbeLayout& layout, Index neighbours, const SafePoint& safe_point)
     : n(features.rows()), k(neighbours) {
-    check_features(features, layout);
-    content = features_id(features);
+    check_features(features, layout, safe_point);
+    content = features_id(features, safe_point);
     if (n <= k || n > kMostNeighbourRows) {
         throw NumericError("n = " + std::to_string(n) + " rows for k = " + std::to_string(k) +
                            " neighbours: expected more than k and at most " + std::to_string(kMostNeighbourRows) +

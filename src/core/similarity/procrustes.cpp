@@ -17,9 +17,9 @@ namespace {
 /// orthogonal maps of the features.
 struct ScoresBlock : PairBlock {
     ScoresBlock(const Features& features, const ProbeLayout& layout, const SafePoint& safe_point) {
-        check_features(features, layout);
-        content = features_id(features);
-        scores = BlockRows(features);
+        check_features(features, layout, safe_point);
+        content = features_id(features, safe_point);
+        scores = BlockRows(features, safe_point);
         const Eigen::VectorXd row_square = row_squares(scores, safe_point);
         warn_of_dominant_row(row_square);
         square = row_square.sum();
@@ -67,7 +67,7 @@ EntryFigures figures(const ScoresBlock& x, const ScoresBlock& y, const PairConte
     EntryFigures entry;
     entry.null_mean = std::numeric_limits<double>::quiet_NaN();
     const auto similarity = [](const Eigen::MatrixXd& cross, double square_x, double square_y) {
-        return std::min(1.0, nuclear_norm(cross) / std::sqrt(square_x) / std::sqrt(square_y));
+        return std::min(nuclear_norm(cross) / std::sqrt(square_x) / std::sqrt(square_y), 1.0);  // NaN stays NaN
     };
     const std::vector<Index> rows = consecutive(0, x.scores.rows());
     const Eigen::MatrixXd cross = cross_product(x.scores, rows, y.scores, rows, context.safe_point);

@@ -29,6 +29,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
 MetricInfo pwcca() {
     MetricInfo info;
     info.name = "pwcca";
+    info.version = 2;  // 1 lost directions with the number of rows
     info.parameters = {variance_parameter(0.99)};
     info.symmetric = false;
     info.summary = "canonical correlations weighted by how much of the first argument they explain; not symmetric";

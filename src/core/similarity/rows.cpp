@@ -9,6 +9,11 @@
 #include "cmsweep/base/random.hpp"
 
 namespace cmsweep {
+namespace {
+
+constexpr Index kRowsAtOnce = 4096;  // between two safe points
+
+}  // namespace
 
 RowOrder::RowOrder(const ProbeLayout& layout, Index batch_rows) {
     if (layout.windows < 1 || layout.rows_per_window < 1) {
@@ -81,7 +86,7 @@ std::vector<Index> permuted_rows(const ProbeLayout& layout, const std::vector<st
 }
 
 PlacePermutations::PlacePermutations(const ProbeLayout& layout, const RowOrder& order, int count)
-    : order_(order), rows_per_window_(layout.rows_per_window), windows_(window_permutations(layout, count)),
+    : layout_(layout), order_(order), windows_(window_permutations(layout, count)),
       place_of_(static_cast<std::size_t>(layout.rows())) {
     if (order.batches.size() != 1 || order.rows() != layout.rows()) {
         throw std::invalid_argument("PlacePermutations: the order is not one batch of all rows");
@@ -90,22 +95,20 @@ PlacePermutations::PlacePermutations(const ProbeLayout& layout, const RowOrder& 
 }
 
 std::vector<Index> PlacePermutations::operator[](std::size_t k) const {
-    std::vector<Index> places;
-    places.reserve(order_.source.size());
-    for (const Index row : order_.source) {
-        const Index window = windows_[k][row / rows_per_window_];
-        places.push_back(place_of_[window * rows_per_window_ + row % rows_per_window_]);
-    }
+    std::vector<Index> places = permuted_rows(layout_, windows_[k]);
+    const std::vector<Index> rows = places;
+    for (std::size_t place = 0; place < places.size(); ++place) places[place] = place_of_[rows[order_.source[place]]];
     return places;
 }
 
-void check_features(const Features& features, const ProbeLayout& layout) {
+void check_features(const Features& features, const ProbeLayout& layout, const SafePoint& safe_point) {
     if (features.rows() != layout.rows()) {
         throw std::invalid_argument("features have " + std::to_string(features.rows()) + " rows, the probe layout " +
                                     std::to_string(layout.rows()));
     }
     if (features.cols() == 0) throw NumericError("features have no columns: nothing to compare");
     for (Index row = 0; row < features.rows(); ++row) {
+        if (safe_point && row % kRowsAtOnce == 0) safe_point();
         for (Index column = 0; column < features.cols(); ++column) {
             if (!std::isfinite(features.row(row)[column])) {
                 throw NumericError("feature " + std::to_string(column) + " of row " + std::to_string(row) + " is " +
@@ -115,19 +118,26 @@ void check_features(const Features& features, const ProbeLayout& layout) {
     }
 }
 
-Id features_id(const Features& features) {
+Id features_id(const Features& features, const SafePoint& safe_point) {
     Hasher hasher;
     hasher.add(std::to_string(features.rows()) + "x" + std::to_string(features.cols()) + ":");
-    hasher.add(std::as_bytes(std::span(features.row(0), static_cast<std::size_t>(features.size()))));
+    for (Index row = 0; row < features.rows(); row += kRowsAtOnce) {
+        if (safe_point) safe_point();
+        const Index rows = std::min(kRowsAtOnce, features.rows() - row);
+        hasher.add(std::as_bytes(std::span(features.row(row), static_cast<std::size_t>(rows * features.cols()))));
+    }
     return hasher.digest();
 }
 
-ColumnCentre column_centre(const Features& features) {
+ColumnCentre column_centre(const Features& features, const SafePoint& safe_point) {
     ColumnCentre centre;
     const auto x = features.matrix();
     centre.first = x.row(0).cast<double>();
     centre.mean = Eigen::RowVectorXd::Zero(features.cols());
-    for (Index row = 0; row < features.rows(); ++row) centre.mean += x.row(row).cast<double>() - centre.first;
+    for (Index row = 0; row < features.rows(); ++row) {
+        if (safe_point && row % kRowsAtOnce == 0) safe_point();
+        centre.mean += x.row(row).cast<double>() - centre.first;
+    }
     centre.mean /= static_cast<double>(features.rows());
     return centre;
 }

@@ -64,7 +64,7 @@ std::vector<std::vector<std::int64_t>> window_permutations(const ProbeLayout& la
 std::vector<Index> permuted_rows(const ProbeLayout& layout, const std::vector<std::int64_t>& permutation);
 
 /// The same permutations by place, for an order of all rows in one batch: one at a time, since each has as many numbers as there are
-/// rows.
+/// rows. Refers to layout and order.
 class PlacePermutations {
 public:
     PlacePermutations(const ProbeLayout& layout, const RowOrder& order, int count);
@@ -73,18 +73,18 @@ public:
     std::vector<Index> operator[](std::size_t k) const;
 
 private:
+    const ProbeLayout& layout_;
     const RowOrder& order_;
-    Index rows_per_window_;
     std::vector<std::vector<std::int64_t>> windows_;
     std::vector<Index> place_of_;  ///< row -> place
 };
 
 /// Throws std::invalid_argument unless `features` has the layout's rows, NumericError unless it has columns and every
 /// value is finite.
-void check_features(const Features& features, const ProbeLayout& layout);
+void check_features(const Features& features, const ProbeLayout& layout, const SafePoint& safe_point);
 
 /// Hash of shape and values: equal representations are recognised by it.
-Id features_id(const Features& features);
+Id features_id(const Features& features, const SafePoint& safe_point);
 
 /// Column centring in float64. The first row is subtracted before the mean is formed, so a large common mean costs no
 /// digits and constant columns become exactly zero.
@@ -92,7 +92,7 @@ struct ColumnCentre {
     Eigen::RowVectorXd first;
     Eigen::RowVectorXd mean;  ///< of what is left
 };
-ColumnCentre column_centre(const Features& features);
+ColumnCentre column_centre(const Features& features, const SafePoint& safe_point);
 /// Row `row` of the centred features into `out` (p values).
 void centred_row(const Features& features, const ColumnCentre& centre, Index row, double* out);
 

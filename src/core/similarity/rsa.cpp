@@ -45,8 +45,8 @@ struct RankBlock : PairBlock {
 };
 
 RankBlock::RankBlock(const Features& features, const ProbeLayout& layout, const SafePoint& safe_point) {
-    check_features(features, layout);
-    content = features_id(features);
+    check_features(features, layout, safe_point);
+    content = features_id(features, safe_point);
     n = features.rows();
     const Index p = features.cols();
     if (n < 3 || n > kMostRows) {

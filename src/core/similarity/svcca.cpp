@@ -15,6 +15,7 @@ ComparisonResult compare(const PreparedBlocks& a, const PreparedBlocks& b, const
 MetricInfo svcca() {
     MetricInfo info;
     info.name = "svcca";
+    info.version = 2;  // 1 lost directions with the number of rows
     info.parameters = {variance_parameter(0.99)};
     info.summary = "mean canonical correlation of the principal directions that hold most of the variance";
     info.source = "Raghu et al. 2017, SVCCA: Singular Vector Canonical Correlation Analysis";

@@ -346,6 +346,20 @@ TEST(KernelForms, OfDifferentWidthsAreComparedByGramTiles) {
     }
 }
 
+TEST(KernelForms, OfDifferentWidthsDoNotChangeEachOthersBits) {
+    // 600 rows are several bands where tiles are formed; those of the two wide blocks are kept.
+    const ProbeLayout layout = layout_of(600, 1, 6);
+    const FeatureMatrix narrow = golden_features(1, 600, 5);
+    const FeatureMatrix wide = golden_related(narrow, 2, 100);
+    const FeatureMatrix other = golden_related(narrow, 3, 100);
+    for (const bool unbiased : {false, true}) {
+        const ComparisonResult alone = compare_with(linear(unbiased), {wide}, {other}, layout);
+        const ComparisonResult together = compare_with(linear(unbiased), {wide, narrow}, {narrow, other}, layout);
+        EXPECT_EQ(bits_of(together, 0, 1), bits_of(alone, 0, 0));
+        EXPECT_EQ(bits_of(together, 0, 0), bits_of(compare_with(linear(unbiased), {wide}, {narrow}, layout), 0, 0));
+    }
+}
+
 TEST(KernelSafety, ConstantFeaturesAndTooFewRowsAreErrorsWithAReason) {
     const FeatureMatrix constant = FeatureMatrix::Constant(10, 4, 0.1F);
     EXPECT_THROW(prepare_kernel(constant, layout_of(10), linear(false), {}), NumericError);

@@ -61,16 +61,16 @@ TEST(WindowPermutations, MoveWholeWindowsAndComeFromTheProbeAlone) {
 
 TEST(Features, AreCheckedForWhatNoMetricCanUse) {
     FeatureMatrix x = golden_features(1, 4, 2);
-    EXPECT_THROW(check_features(x, layout_of(5)), std::invalid_argument);
+    EXPECT_THROW(check_features(x, layout_of(5), {}), std::invalid_argument);
     x(2, 1) = std::numeric_limits<float>::infinity();
-    EXPECT_THROW(check_features(x, layout_of(4)), NumericError);
-    EXPECT_THROW(check_features(FeatureMatrix(4, 0), layout_of(4)), NumericError);
+    EXPECT_THROW(check_features(x, layout_of(4), {}), NumericError);
+    EXPECT_THROW(check_features(FeatureMatrix(4, 0), layout_of(4), {}), NumericError);
 }
 
 TEST(Centring, MakesConstantColumnsExactlyZero) {
     FeatureMatrix x(3, 2);
     x << 0.1F, 1, 0.1F, 2, 0.1F, 6;
-    const ColumnCentre centre = column_centre(x);
+    const ColumnCentre centre = column_centre(x, {});
     double row[2];
     centred_row(x, centre, 2, row);
     EXPECT_EQ(row[0], 0);

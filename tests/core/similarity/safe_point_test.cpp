@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/similarity/kernel.hpp"
 #include "probe_data.hpp"
 
 namespace cmsweep {
@@ -38,21 +39,48 @@ TEST_P(ComparisonSafePoints, MayEndTheComparison) {
                  std::runtime_error);
 }
 
-TEST(PreparationSafePoints, LieInEveryFormOfAKernelMetric) {
-    // 600 rows: Gram tiles of 5 features would take longer than 5 x 5 cross-covariances; of 100 features they are kept.
-    const ProbeLayout layout = layout_of(600, 1, kGroups);
-    for (const char* name : {"cka_linear", "cka_debiased", "cka_rbf", "cka_minibatch"}) {
+/// How often prepare() reaches a safe point; the last of them may end it.
+int safe_points_of(const std::function<void(const SafePoint&)>& prepare) {
+    int count = 0;
+    prepare([&] { ++count; });
+    int left = count;
+    EXPECT_THROW(prepare([&] {
+                     if (--left == 0) throw std::runtime_error("the run ends here");
+                 }),
+                 std::runtime_error);
+    return count;
+}
+
+TEST(PreparationSafePoints, LieInEveryLoopOfAKernelMetric) {
+    // 600 rows in 6 groups. Reading them, and their squares: 3 + 5 times 128 rows.
+    const auto of_form = [](KernelForm form, KernelRecipe recipe, int rows_per_window = 1) {
+        recipe.form = form;
+        const ProbeLayout layout = layout_of(600 / rows_per_window, rows_per_window, kGroups);
+        return safe_points_of([&](const SafePoint& safe_point) { prepare_kernel(golden_features(1, 600, 5), layout, recipe, safe_point); });
+    };
+    KernelRecipe biased;
+    KernelRecipe unbiased;
+    unbiased.unbiased = true;
+    KernelRecipe rbf;
+    rbf.function = KernelRecipe::Function::rbf;
+    // Tiles on and above the diagonal: of 24 segments of 25 rows, or of 5 bands of 5 segments.
+    EXPECT_EQ(of_form(KernelForm::gram, biased), 8 + 24 * 25 / 2);
+    EXPECT_EQ(of_form(KernelForm::streamed, biased), 8 + 5 * 6 / 2);
+    // Bandwidth and centring: all pairs of rows by 128, twice.
+    EXPECT_EQ(of_form(KernelForm::streamed, rbf), 8 + 2 * (5 * 6 / 2) + 5 * 6 / 2);
+    // Sums of rows; a product a group; rows weighted by squares, twice; one a window of several rows.
+    EXPECT_EQ(of_form(KernelForm::features, biased), 8 + 5 + kGroups);
+    EXPECT_EQ(of_form(KernelForm::features, unbiased), 8 + 5 + kGroups + 2 * 2);
+    EXPECT_EQ(of_form(KernelForm::features, biased, 5), 8 + 5 + kGroups + 600 / 5);
+}
+
+TEST(PreparationSafePoints, LieInTheMetricsOfAllPairsOfRows) {
+    for (const char* name : {"mutual_knn", "cknna", "rsa"}) {
         const MetricInfo& metric = *find_metric(name);
-        for (const Eigen::Index p : {5, 100}) {
-            int count = 0;
-            metric.prepare(golden_features(1, 600, p), layout, default_setting(metric), [&] { ++count; });
-            EXPECT_GE(count, 4) << name << ", p = " << p;
-            EXPECT_THROW(metric.prepare(golden_features(1, 600, p), layout, default_setting(metric),
-                                        [&] {
-                                            if (--count == 0) throw std::runtime_error("the run ends here");
-                                        }),
-                         std::runtime_error);
-        }
+        const auto prepare = [&](const SafePoint& safe_point) {
+            metric.prepare(golden_features(1, 600, 5), layout_of(600, 1, kGroups), default_setting(metric), safe_point);
+        };
+        EXPECT_EQ(safe_points_of(prepare), 2 + 3) << name;  // reading; products of 256 rows
     }
 }
 

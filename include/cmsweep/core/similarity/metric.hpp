@@ -31,7 +31,9 @@ struct ProbeLayout {
 class PreparedBlock {
 public:
     virtual ~PreparedBlock() = default;
-    virtual std::size_t bytes() const = 0;  ///< memory held
+    /// Memory held. Features count only if a comparison reads them again and again in company, so that they should stay in
+    /// memory; else the system may drop the pages of a mapped file.
+    virtual std::size_t bytes() const = 0;
 };
 
 /// Called at least about once a second in what may take long; may throw to stop. Empty: nothing.
