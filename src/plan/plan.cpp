@@ -157,7 +157,7 @@ void Planner::check_rows(const std::string& probe) {
         const std::int64_t most = find_metric(metric.name)->most_rows;
         if (most == 0 || rows <= most || !checked.insert(metric.name).second) continue;
         std::string of_windows = std::to_string(windows) + " windows";
-        if (rows > windows) of_windows += " of " + std::to_string(rows / windows) + " tokens, pooling = \"token\", are " + std::to_string(rows) + " rows";
+        if (rows > windows) of_windows += " of " + std::to_string(rows / windows) + " tokens, with pooling = \"token\" " + std::to_string(rows) + " rows";
         problems_.push_back(similarity.where + ": metric \"" + metric.name + "\": it needs all pairs of rows; the probe \"" + probe + "\" has " +
                             of_windows + ", expected at most " + std::to_string(most) + " rows: lower windows, pool by \"mean\", or leave the metric out");
     }

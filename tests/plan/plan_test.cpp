@@ -343,7 +343,7 @@ TEST(Comparisons, AMetricOfAllPairsOfRowsIsRefusedForTooManyBeforeAnythingStarts
     EXPECT_THAT(all, HasSubstr("metric \"rsa\": it needs all pairs of rows; the probe \"text\" has 5000 windows, expected at most 4096 rows"));
     EXPECT_THAT(all, testing::Not(HasSubstr("cka_rbf")));
     const std::string tokens = problems("windows = 600\npooling = \"token\"\nmetrics = [\"cka_rbf\", \"mutual_knn\"]\n");
-    EXPECT_THAT(tokens, HasSubstr("600 windows of 16 tokens, pooling = \"token\", are 9600 rows, expected at most 8192"));
+    EXPECT_THAT(tokens, HasSubstr("600 windows of 16 tokens, with pooling = \"token\" 9600 rows, expected at most 8192"));
     EXPECT_THAT(tokens, testing::Not(HasSubstr("mutual_knn")));
     EXPECT_EQ(problems("windows = 4096\nmetrics = [\"rsa\"]\n"), "");
     many.corpora.at("text").tokens[2] = 16 * 100 + 1;  // fewer windows than are asked for
