@@ -481,11 +481,13 @@ void Master::give_up(double now, Step& step) {
     };
     if (!options_.gives_up || idle() || !std::all_of(workers_.begin(), workers_.end(), [&](const auto& w) { return w.queue.empty() || hangs(w); })) return;
     std::vector<std::pair<std::size_t, std::string>> hung;
+    double waited = 0;
     for (const auto& worker : workers_) {
         if (worker.queue.empty()) continue;
         Entry& entry = entries_[worker.queue.front()];
         hung.emplace_back(worker.queue.front(), "no safe point for " + format_duration(now - worker.heard) + " in rank " + std::to_string(worker.rank) +
                                                     "; run.task_timeout is " + format_duration(options_.task_timeout));
+        waited = std::max(waited, now - worker.heard);
         step.blocked.push_back({entry.task.label, entry.task.results, hung.back().second, true, false, true});
         entry.state = State::failed;
         ++failed_tasks_;
@@ -494,6 +496,8 @@ void Master::give_up(double now, Step& step) {
     // Once all of them are out of play. A task without results of its own is counted only in those of its dependents.
     for (const auto& [i, reason] : hung) block_dependents(i, "task '" + entries_[i].task.label + "' failed: " + reason, /*retryable=*/true);
     tell_blocked(step);
+    // The next attempt may fail in the same words. A journal tells another attempt from the same record by its seconds.
+    for (auto& blocked : step.blocked) blocked.seconds = waited;
     step.abandoned = true;
 }
 

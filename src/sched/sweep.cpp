@@ -59,6 +59,7 @@ private:
             record.status = blocked.quarantined ? RowStatus::quarantined : RowStatus::failed;
             record.retryable = blocked.retryable;
             record.message = blocked.quarantined || blocked.timed_out ? blocked.reason : "not computed: " + blocked.reason;
+            record.seconds = blocked.seconds;
             add_(record);
             master.news();
         }

@@ -446,6 +446,7 @@ TEST(Master, GivesUpAHangingRankOnlyWhenNothingElseIsLeft) {
     const auto& blocked = run.last().blocked[0];
     EXPECT_EQ(blocked.label, "stuck");
     EXPECT_TRUE(blocked.timed_out && blocked.retryable);
+    EXPECT_EQ(blocked.seconds, 141);
     EXPECT_THAT(blocked.reason, testing::AllOf(HasSubstr("no safe point for 2 min 21 s in rank 1"), HasSubstr("run.task_timeout is 1 min")));
 }
 
@@ -465,6 +466,7 @@ TEST(Master, AHangingTaskWithoutResultsIsCountedInWhatNeedsIt) {
     for (const auto& [label, entry] : blocked) {
         EXPECT_TRUE(entry.retryable) << label;
         EXPECT_EQ(entry.timed_out, label == "one" || label == "two") << label;
+        EXPECT_EQ(entry.seconds, 121) << label;
     }
     EXPECT_EQ(blocked.at("use 1").results.size(), 2u);
     EXPECT_THAT(blocked.at("use of use 1").reason, HasSubstr("task 'one' failed: no safe point for 2 min 01 s in rank 1"));

@@ -129,6 +129,7 @@ public:
         bool retryable = false;  ///< as the cause is
         bool quarantined = false;  ///< the task itself, not one that needs it
         bool timed_out = false;    ///< likewise
+        double seconds = 0;        ///< that were waited for a rank that hangs
     };
     /// What the owner has to do, in this order.
     struct Step {
